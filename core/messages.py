@@ -1,0 +1,243 @@
+"""Wire messages of the topics: one type per topic, with its JSON form.
+
+Payloads hold nothing that differs between two deliveries of the same article; times, attempts, trace ids
+and the engine travel in headers.
+"""
+
+import base64
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from core.article import Article, article_from_dict
+from core.errors import RefusedRecord
+
+SCHEMA = 1
+
+
+def encode(message: dict[str, Any]) -> bytes:
+    """The one JSON encoder of all topics."""
+    return orjson.dumps(message)
+
+
+def decode_object(body: bytes) -> dict[str, Any]:
+    """Decode one of our own messages; anything else is refused."""
+    try:
+        record = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise RefusedRecord("not_json", str(error)) from None
+    if not isinstance(record, dict):
+        raise RefusedRecord("not_an_object", f"expected a JSON object, got {type(record).__name__}")
+    if record.get("schema") != SCHEMA:
+        raise RefusedRecord("unknown_schema", f"schema {record.get('schema')!r}, this version reads {SCHEMA}")
+    return record
+
+
+def _head(article: Article) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "id": article.id,
+        "title": article.title,
+        "url": article.url,
+        "source": article.source,
+        "language": article.language,
+    }
+
+
+@dataclass(frozen=True)
+class Gated:
+    """articles.gated: a cleaned article with its one embedding ([d] float32, unit length)."""
+
+    article: Article
+    embedding: NDArray[np.float32]
+
+    def to_bytes(self) -> bytes:
+        vector = base64.b64encode(self.embedding.astype("<f4").tobytes()).decode()
+        return encode({"schema": SCHEMA, "article": self.article.to_dict(), "embedding": vector})
+
+    @classmethod
+    def from_bytes(cls, body: bytes) -> "Gated":
+        record = decode_object(body)
+        try:
+            vector = np.frombuffer(base64.b64decode(record["embedding"], validate=True), dtype="<f4")
+            article = record["article"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise RefusedRecord("wrong_type", f"not a gated article: {error!r}") from None
+        if not isinstance(article, dict) or not np.isfinite(vector).all():
+            raise RefusedRecord("wrong_type", "not a gated article: article or embedding is malformed")
+        return cls(article=article_from_dict(article), embedding=vector.astype(np.float32))
+
+
+@dataclass(frozen=True)
+class FilterResult:
+    """One filter's part of a scored record; the fields are those of articles.scored."""
+
+    version: str
+    stage: str
+    scores: dict[str, float]
+    weighted: float
+    interval: tuple[float, float] | None
+    tier: str
+    gatekeeper: str | None
+    percentile: float | None
+    oracle: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "version": self.version,
+            "stage": self.stage,
+            "scores": self.scores,
+            "weighted": self.weighted,
+            "interval": list(self.interval) if self.interval else None,
+            "tier": self.tier,
+            "gatekeeper": self.gatekeeper,
+            "percentile": self.percentile,
+            "oracle": self.oracle,
+        }
+
+
+@dataclass(frozen=True)
+class Scored:
+    """articles.scored."""
+
+    article: Article
+    commerce: float
+    filters: dict[str, FilterResult]
+    releases: str
+
+    def to_bytes(self) -> bytes:
+        record = _head(self.article) | {
+            "published": self.article.published,
+            "commerce": self.commerce,
+            "filters": {name: result.to_dict() for name, result in self.filters.items()},
+            "releases": self.releases,
+        }
+        if self.article.tags:
+            record["tags"] = list(self.article.tags)
+        if self.article.extra:
+            record["extra"] = self.article.extra
+        return encode(record)
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """articles.rejected. `reason` is a code that doubles as a metric label."""
+
+    article: Article
+    reason: str
+    detail: str
+    commerce: float | None = None
+
+    def to_bytes(self) -> bytes:
+        record = _head(self.article) | {
+            "reason": self.reason,
+            "detail": self.detail,
+            "commerce": self.commerce,
+        }
+        if self.article.tags:
+            record["tags"] = list(self.article.tags)
+        if self.article.extra:
+            record["extra"] = self.article.extra
+        return encode(record)
+
+
+@dataclass(frozen=True)
+class OracleAsk:
+    """One filter's part of an oracle request: why it was chosen and with what probability."""
+
+    version: str
+    reason: str
+    propensity: float
+    weighted: float
+    stage: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "version": self.version,
+            "reason": self.reason,
+            "propensity": self.propensity,
+            "weighted": self.weighted,
+            "stage": self.stage,
+        }
+
+
+@dataclass(frozen=True)
+class OracleRequest:
+    """oracle.requests: one per article, with all its filters."""
+
+    article: Article
+    filters: dict[str, OracleAsk]
+    releases: str
+
+    def to_bytes(self) -> bytes:
+        return encode(
+            {
+                "schema": SCHEMA,
+                "article": self.article.to_dict(),
+                "filters": {name: ask.to_dict() for name, ask in self.filters.items()},
+                "releases": self.releases,
+            }
+        )
+
+    @classmethod
+    def from_bytes(cls, body: bytes) -> "OracleRequest":
+        record = decode_object(body)
+        try:
+            filters = {str(name): OracleAsk(**ask) for name, ask in record["filters"].items()}
+            return cls(article_from_dict(record["article"]), filters, str(record["releases"]))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise RefusedRecord("wrong_type", f"not an oracle request: {error!r}") from None
+
+
+@dataclass(frozen=True)
+class OracleLabel:
+    """One filter's part of oracle.labels: scores on 0-10 and where they came from.
+
+    `propensity` is the probability that this label was asked for (routing times budget); `weighted` and
+    `stage` are what the stream had predicted, for live quality estimates.
+    """
+
+    version: str
+    scores: dict[str, float]
+    oracle: str
+    prompt_hash: str
+    propensity: float
+    reason: str
+    weighted: float | None = None
+    stage: str | None = None
+    cost_usd: float = 0.0
+    evidence: dict[str, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """oracle.labels: the answer to one request, with the article it judged."""
+
+    article: Article
+    labels: dict[str, OracleLabel]
+    releases: str
+
+    def to_bytes(self) -> bytes:
+        return encode(
+            {
+                "schema": SCHEMA,
+                "article": self.article.to_dict(),
+                "labels": {name: label.to_dict() for name, label in self.labels.items()},
+                "releases": self.releases,
+            }
+        )
+
+    @classmethod
+    def from_bytes(cls, body: bytes) -> "Labelled":
+        record = decode_object(body)
+        try:
+            labels = {str(name): OracleLabel(**label) for name, label in record["labels"].items()}
+            return cls(article_from_dict(record["article"]), labels, str(record["releases"]))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise RefusedRecord("wrong_type", f"not a labelled article: {error!r}") from None

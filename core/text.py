@@ -1,0 +1,99 @@
+"""Cleaning of article text, and the rules that reject an article before any model runs."""
+
+import hashlib
+import html
+import re
+import unicodedata
+from dataclasses import dataclass
+
+from core.article import Article
+
+MIN_LETTERS = 12
+"""Fewer letters than this (title and text together) cannot be judged. Real feeds have a median of 125 characters."""
+
+MODEL_HEAD_CHARS = 12_000
+MODEL_TAIL_CHARS = 4_000
+"""The models read at most some hundred tokens of head and tail; cutting first keeps 1 MiB texts cheap."""
+
+_TAG = re.compile(r"<(?:/?[a-zA-Z][^<>]{0,2000}|!--[^<>]{0,2000}--)>")
+_SPACE = re.compile(r"[^\S\n]+")
+_LINES = re.compile(r"\s*\n\s*\n\s*")
+_CONTROL = dict.fromkeys((*range(9), 11, 12, *range(14, 32), 127, 8203, 65279), " ")
+
+# Phrases that consent walls show instead of the article. A wall is short and says several of them:
+# one alone also stands in honest reports about cookies and privacy.
+_CONSENT_PHRASES = tuple(
+    phrase.casefold()
+    for phrase in (
+        "accept all", "accept cookies", "reject all", "cookie settings", "manage preferences", "privacy choices",
+        "we and our partners", "store and/or access information on a device", "legitimate interest",
+        "consent to the use", "before you continue", "your privacy is important to us",
+        "alles accepteren", "cookies accepteren", "cookie-instellingen", "wij en onze partners", "toestemming geven",
+        "alle akzeptieren", "cookies akzeptieren", "wir und unsere partner", "datenschutzeinstellungen",
+        "tout accepter", "accepter les cookies", "nos partenaires", "paramétrer les cookies",
+        "aceptar todo", "aceptar cookies", "nuestros socios", "accetta tutti", "i nostri partner",
+        "aceitar todos", "aceitar cookies", "αποδοχή όλων", "zaakceptuj wszystkie",
+    )
+)  # fmt: skip
+_CONSENT_MIN_PHRASES = 2
+_CONSENT_MAX_CHARS = 2_500
+
+
+@dataclass(frozen=True, slots=True)
+class RuleVerdict:
+    """Why the rules reject an article: a reason code and what was seen."""
+
+    reason: str
+    detail: str
+
+
+def clean(text: str) -> str:
+    """Plain text: tags and entities resolved, NFC, control characters and runs of white space folded."""
+    if "<" in text:
+        text = _TAG.sub(" ", text)
+    if "&" in text:
+        text = html.unescape(text)
+    text = unicodedata.normalize("NFC", text).replace("\r\n", "\n").translate(_CONTROL)
+    return _LINES.sub("\n\n", _SPACE.sub(" ", text)).strip()
+
+
+def clean_article(article: Article) -> Article:
+    """The same article with cleaned title and text; everything else is carried."""
+    return Article(
+        id=article.id,
+        title=" ".join(clean(article.title).split()),
+        text=clean(article.text),
+        url=article.url,
+        source=article.source,
+        language=article.language,
+        published=article.published,
+        tags=article.tags,
+        extra=article.extra,
+    )
+
+
+def content_hash(article: Article) -> str:
+    """Hash of a cleaned article's words, blind to case and white space: equal for exact duplicates."""
+    folded = " ".join(article.content.casefold().split())
+    return hashlib.sha256(folded.encode()).hexdigest()[:32]
+
+
+def model_text(article: Article) -> str:
+    """What encoder and scorer read: the content, long texts cut to their head and tail."""
+    content = article.content
+    if len(content) <= MODEL_HEAD_CHARS + MODEL_TAIL_CHARS:
+        return content
+    return f"{content[:MODEL_HEAD_CHARS]}\n{content[-MODEL_TAIL_CHARS:]}"
+
+
+def apply_rules(article: Article) -> RuleVerdict | None:
+    """Rejection of a cleaned article by rule, or None where it is KEPT. Works in any script."""
+    letters = sum(map(str.isalpha, model_text(article)))
+    if letters < MIN_LETTERS:
+        return RuleVerdict("too_short", f"{letters} letters, at least {MIN_LETTERS} are needed")
+    if len(article.text) <= _CONSENT_MAX_CHARS:
+        folded = article.content.casefold()
+        seen = [phrase for phrase in _CONSENT_PHRASES if phrase in folded]
+        if len(seen) >= _CONSENT_MIN_PHRASES:
+            return RuleVerdict("consent_wall", "; ".join(seen[:3]))
+    return None
