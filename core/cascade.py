@@ -125,7 +125,9 @@ class Cascade:
 
     def embed(self, articles: Sequence[Article]) -> list[Gated]:
         """One embedding per article."""
-        vectors = self.models.encoder.encode([model_text(article) for article in articles]) if articles else []
+        if not articles:
+            return []
+        vectors = self.models.encoder.encode([model_text(article) for article in articles])
         return [Gated(article, vector) for article, vector in zip(articles, vectors, strict=True)]
 
     def judge(self, gated: Gated) -> Judged | Rejected:
