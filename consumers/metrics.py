@@ -1,0 +1,301 @@
+"""Prometheus metrics: every name in one table, and the recorder that the stages call.
+
+Off (STILLHOUSE_METRICS_PORT=0, the default) a recorder whose methods do nothing takes the same calls, and
+prometheus_client is never imported.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from consumers.drift import DriftWindow
+from core.errors import SettingsError
+from core.messages import Scored
+from core.settings import Settings
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+LATENCY_BUCKETS_SEC = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
+BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096)
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric as Prometheus exposes it; counters get the suffix `_total` from the client library."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+    @property
+    def series(self) -> tuple[str, ...]:
+        """Names that a query may use."""
+        if self.kind == "counter":
+            return (f"{self.name}_total",)
+        if self.kind == "histogram":
+            return (f"{self.name}_bucket", f"{self.name}_sum", f"{self.name}_count")
+        return (self.name,)
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric("stillhouse_records", "counter", "Records handled, by outcome.", ("stage", "outcome")),
+    Metric("stillhouse_dead_letters", "counter", "Records that became dead letters.", ("stage", "reason")),
+    Metric("stillhouse_rejections", "counter", "Articles rejected, by reason.", ("reason",)),
+    Metric("stillhouse_lag_records", "gauge", "Records that wait before a stage.", ("stage", "topic")),
+    Metric(
+        "stillhouse_latency_seconds",
+        "histogram",
+        "From the append of the raw record to the publication of its result.",
+        ("stage",),
+        LATENCY_BUCKETS_SEC,
+    ),
+    Metric("stillhouse_batch_records", "histogram", "Records per batch.", ("stage",), BATCH_BUCKETS),
+    Metric("stillhouse_batch_seconds", "histogram", "Time per batch.", ("stage",), LATENCY_BUCKETS_SEC),
+    Metric("stillhouse_model_seconds", "counter", "Time spent inside models.", ("stage",)),
+    Metric("stillhouse_gate", "counter", "Decisions of each filter's gate.", ("filter", "state")),
+    Metric("stillhouse_verdicts", "counter", "Verdicts by filter, tier and the stage that gave them.",
+           ("filter", "tier", "stage")),
+    Metric("stillhouse_oracle_calls", "counter", "Calls to the oracle.", ("outcome",)),
+    Metric("stillhouse_oracle_spend_usd", "counter", "Money spent on the oracle by this process."),
+    Metric("stillhouse_oracle_spend_today_usd", "gauge", "Money spent on the oracle today (UTC)."),
+    Metric("stillhouse_oracle_budget_usd", "gauge", "Daily budget of the oracle."),
+    Metric("stillhouse_oracle_queue_records", "gauge", "Requests that wait for the oracle."),
+    Metric("stillhouse_release_info", "gauge", "1 for each active release.", ("name", "version", "sha256")),
+    Metric("stillhouse_feed_polls", "counter", "Polls of feeds.", ("outcome",)),
+    Metric("stillhouse_feed_entries", "counter", "Entries seen in feeds.", ("outcome",)),
+    Metric("stillhouse_feed_failures", "gauge", "Polls that failed in a row; 0 for a healthy feed.", ("feed",)),
+    Metric(
+        "stillhouse_drift_psi",
+        "gauge",
+        "Population stability index of a filter's percentiles against its reference; above 0.2 the stream changed.",
+        ("filter",),
+    ),
+)  # fmt: skip
+"""Every metric of the project. Dashboards and alert rules under deploy/ may use these names alone."""
+
+
+class StageRecorder(Protocol):
+    """What one stage reports. Cheap: one call per batch, not per record."""
+
+    def batch(self, records: int, seconds: float) -> None:
+        """One batch handled."""
+
+    def model(self) -> AbstractContextManager[None]:
+        """Times the block as work inside models."""
+
+    def outcomes(self, outcomes: Iterable[str]) -> None:
+        """What became of the records of a batch: `scored`, `rejected`, `gated`, `dead`, `labelled` ..."""
+
+    def rejected(self, reasons: Iterable[str]) -> None:
+        """Reason codes of rejected articles."""
+
+    def scored(self, records: Sequence[Scored]) -> None:
+        """Gates, tiers and drift of scored records."""
+
+    def dead(self, reason: str) -> None:
+        """One dead letter."""
+
+    def lag(self, topic: str, records: int) -> None:
+        """Records not yet handled on `topic`."""
+
+    def latency(self, seconds: Iterable[float]) -> None:
+        """Age of each raw record when its result was published."""
+
+
+class Recorder(Protocol):
+    """What a process reports."""
+
+    def stage(self, name: str) -> StageRecorder: ...
+
+    def oracle_call(self, outcome: str, spent_usd: float) -> None: ...
+
+    def oracle_budget(self, spent_today_usd: float, budget_usd: float) -> None: ...
+
+    def oracle_queue(self, records: int) -> None: ...
+
+    def releases(self, versions: Mapping[str, tuple[str, str]]) -> None:
+        """Active (version, manifest sha256) by name; replaces what was reported before."""
+
+    def feed_poll(self, feed: str, outcome: str, failures_in_a_row: int) -> None: ...
+
+    def feed_entries(self, outcome: str, count: int = 1) -> None: ...
+
+
+class _SilentStage:
+    def batch(self, records: int, seconds: float) -> None: ...
+
+    def model(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def outcomes(self, outcomes: Iterable[str]) -> None: ...
+
+    def rejected(self, reasons: Iterable[str]) -> None: ...
+
+    def scored(self, records: Sequence[Scored]) -> None: ...
+
+    def dead(self, reason: str) -> None: ...
+
+    def lag(self, topic: str, records: int) -> None: ...
+
+    def latency(self, seconds: Iterable[float]) -> None: ...
+
+
+class SilentRecorder:
+    """Metrics are off."""
+
+    def stage(self, name: str) -> StageRecorder:
+        return _SilentStage()
+
+    def oracle_call(self, outcome: str, spent_usd: float) -> None: ...
+
+    def oracle_budget(self, spent_today_usd: float, budget_usd: float) -> None: ...
+
+    def oracle_queue(self, records: int) -> None: ...
+
+    def releases(self, versions: Mapping[str, tuple[str, str]]) -> None: ...
+
+    def feed_poll(self, feed: str, outcome: str, failures_in_a_row: int) -> None: ...
+
+    def feed_entries(self, outcome: str, count: int = 1) -> None: ...
+
+
+@dataclass
+class PrometheusRecorder:
+    """Writes to a registry of its own, so that two recorders in one process do not collide."""
+
+    registry: "CollectorRegistry"
+    _metrics: dict[str, Any] = field(init=False)
+    _drift: dict[str, DriftWindow] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        import prometheus_client as prometheus
+
+        self._metrics = {}
+        for metric in METRICS:
+            options: dict[str, Any] = {"registry": self.registry}
+            if metric.buckets:
+                options["buckets"] = metric.buckets
+            kind = getattr(prometheus, metric.kind.capitalize())
+            self._metrics[metric.name] = kind(metric.name, metric.help, metric.labels, **options)
+
+    def of(self, name: str, *labels: str) -> Any:
+        """The metric `stillhouse_<name>`, bound to `labels`."""
+        metric = self._metrics[f"stillhouse_{name}"]
+        return metric.labels(*labels) if labels else metric
+
+    def stage(self, name: str) -> StageRecorder:
+        return _PrometheusStage(self, name)
+
+    def drift(self, filter_name: str, percentiles: Sequence[float]) -> None:
+        window = self._drift.setdefault(filter_name, DriftWindow())
+        window.add(percentiles)
+        if (index := window.stability_index()) is not None:
+            self.of("drift_psi", filter_name).set(index)
+
+    def oracle_call(self, outcome: str, spent_usd: float) -> None:
+        self.of("oracle_calls", outcome).inc()
+        self.of("oracle_spend_usd").inc(spent_usd)
+
+    def oracle_budget(self, spent_today_usd: float, budget_usd: float) -> None:
+        self.of("oracle_spend_today_usd").set(spent_today_usd)
+        self.of("oracle_budget_usd").set(budget_usd)
+
+    def oracle_queue(self, records: int) -> None:
+        self.of("oracle_queue_records").set(records)
+
+    def releases(self, versions: Mapping[str, tuple[str, str]]) -> None:
+        self.of("release_info").clear()
+        for name, (version, sha256) in versions.items():
+            self.of("release_info", name, version, sha256[:12]).set(1)
+
+    def feed_poll(self, feed: str, outcome: str, failures_in_a_row: int) -> None:
+        self.of("feed_polls", outcome).inc()
+        self.of("feed_failures", feed).set(failures_in_a_row)
+
+    def feed_entries(self, outcome: str, count: int = 1) -> None:
+        self.of("feed_entries", outcome).inc(count)
+
+
+@dataclass(frozen=True)
+class _PrometheusStage:
+    recorder: PrometheusRecorder
+    name: str
+
+    def batch(self, records: int, seconds: float) -> None:
+        self.recorder.of("batch_records", self.name).observe(records)
+        self.recorder.of("batch_seconds", self.name).observe(seconds)
+
+    @contextmanager
+    def model(self) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.recorder.of("model_seconds", self.name).inc(time.perf_counter() - started)
+
+    def outcomes(self, outcomes: Iterable[str]) -> None:
+        for outcome, count in Counter(outcomes).items():
+            self.recorder.of("records", self.name, outcome).inc(count)
+
+    def rejected(self, reasons: Iterable[str]) -> None:
+        for reason, count in Counter(reasons).items():
+            self.recorder.of("rejections", reason).inc(count)
+
+    def scored(self, records: Sequence[Scored]) -> None:
+        verdicts: Counter[tuple[str, str, str]] = Counter()
+        gates: Counter[tuple[str, str]] = Counter()
+        percentiles: dict[str, list[float]] = {}
+        for record in records:
+            for name, result in record.filters.items():
+                verdicts[name, result.tier, result.stage] += 1
+                gates[name, "closed" if result.stage == "probe" else "open"] += 1
+                if result.percentile is not None:
+                    percentiles.setdefault(name, []).append(result.percentile)
+        for labels, count in verdicts.items():
+            self.recorder.of("verdicts", *labels).inc(count)
+        for gate, count in gates.items():
+            self.recorder.of("gate", *gate).inc(count)
+        for name, values in percentiles.items():
+            self.recorder.drift(name, values)
+
+    def dead(self, reason: str) -> None:
+        self.recorder.of("dead_letters", self.name, reason).inc()
+
+    def lag(self, topic: str, records: int) -> None:
+        self.recorder.of("lag_records", self.name, topic).set(records)
+
+    def latency(self, seconds: Iterable[float]) -> None:
+        histogram = self.recorder.of("latency_seconds", self.name)
+        for value in seconds:
+            histogram.observe(max(0.0, value))
+
+
+@contextmanager
+def open_recorder(settings: Settings, host: str = "127.0.0.1") -> Iterator[Recorder]:
+    """The process's recorder; with a metrics port, its HTTP endpoint lives as long as the block."""
+    if not settings.metrics_port:
+        yield SilentRecorder()
+        return
+    from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
+
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    try:
+        server, thread = start_http_server(settings.metrics_port, addr=host, registry=registry)
+    except OSError as error:
+        raise SettingsError(
+            f"Metrics cannot listen on {host}:{settings.metrics_port}: {error.strerror}.",
+            action="Set STILLHOUSE_METRICS_PORT to a free port, one per process, or 0 to turn metrics off.",
+        ) from None
+    try:
+        yield PrometheusRecorder(registry)
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
