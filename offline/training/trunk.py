@@ -1,0 +1,184 @@
+"""Joint training of the trunk: one LoRA, linear heads of all filters. Resumes from its last checkpoint."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from offline.dataset import Array
+from offline.training.batches import micro_batches, pad, steps
+from offline.training.gemma import Trunk
+from offline.training.targets import Targets, loss, width
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that changes the result. The learning rate warms up, stays, and decays linearly at the end, so
+    that a run may be shortened or lengthened while it stays (Haegele et al. 2024)."""
+
+    steps: int
+    rank: int = 16
+    alpha: float = 32.0
+    max_tokens: int = 320
+    batch_size: int = 16
+    token_budget: int = 2048
+    lora_lr: float = 4e-4
+    head_lr: float = 2e-3
+    weight_decay: float = 0.01
+    warmup_steps: int = 30
+    decay_share: float = 0.3
+    average_decay: float = 0.98
+    clip_norm: float = 1.0
+    seed: int = 0
+
+    def rate(self, step: int) -> float:
+        """Factor on the learning rates."""
+        decay_steps = max(1, round(self.steps * self.decay_share))
+        return min(1.0, (step + 1) / self.warmup_steps, max(0.02, (self.steps - step) / decay_steps))
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Articles of the run. tokens: ids per article; embeddings: [articles, width] of the encoder.
+
+    passes: (rows, share of a pass) by source; val_rows: rows that only measure.
+    """
+
+    tokens: list[list[int]]
+    embeddings: Tensor
+    targets: Targets
+    passes: list[tuple[list[int], float]]
+    val_rows: list[int]
+
+
+@dataclass(frozen=True)
+class Progress:
+    step: int
+    steps: int
+    loss: float
+    tokens_per_sec: float
+    eta_sec: float
+
+
+class JointModel(nn.Module):
+    """Trunk, and one linear head over [trunk state, encoder embedding], both normalised."""
+
+    def __init__(self, trunk: Trunk, embeddings: Tensor, outputs: int, seed: int) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.register_buffer("center", embeddings.mean(0))
+        self.register_buffer("spread", embeddings.std(0).clamp_min(1e-6))
+        features = trunk.shape.hidden + embeddings.shape[1]
+        self.head = nn.Linear(features, outputs)
+        generator = torch.Generator().manual_seed(seed)
+        nn.init.normal_(self.head.weight, std=0.01, generator=generator)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, ids: Tensor, lengths: Tensor, embeddings: Tensor) -> Tensor:
+        state = nn.functional.layer_norm(self.trunk(ids, lengths), (self.trunk.shape.hidden,))
+        return self.head(torch.cat((state, (embeddings - self.center) / self.spread), -1))
+
+
+class TrunkTrainer:
+    """One training run; `run` continues from `folder`'s checkpoint if there is one."""
+
+    def __init__(self, trunk: Trunk, corpus: Corpus, recipe: Recipe, folder: Path) -> None:
+        self.corpus, self.recipe, self.folder = corpus, recipe, folder
+        self.model = JointModel(trunk, corpus.embeddings, width(corpus.targets.parts), recipe.seed)
+        head = list(self.model.head.parameters())
+        lora = [p for name, p in self.model.named_parameters() if name.startswith("trunk.")]
+        self.optimizer = torch.optim.AdamW(
+            [{"params": lora, "lr": recipe.lora_lr}, {"params": head, "lr": recipe.head_lr}],
+            weight_decay=recipe.weight_decay,
+            betas=(0.9, 0.98),
+        )
+        self.base_rates = [recipe.lora_lr, recipe.head_lr]
+        self.average = {name: p.detach().clone() for name, p in self.model.named_parameters()}
+        self.step = 0
+        self._restore()
+
+    def run(self, report: Callable[[Progress], None], checkpoint_every_sec: float = 180) -> None:
+        order = islice(steps(self.corpus.passes, self.recipe.batch_size, self.recipe.seed), self.step, None)
+        started, tokens, saved = time.monotonic(), 0, time.monotonic()
+        first = self.step
+        while self.step < self.recipe.steps:
+            rows = next(order)
+            value = self._train_step(rows)
+            tokens += sum(len(self.corpus.tokens[row]) for row in rows)
+            spent = time.monotonic() - started
+            eta = spent / (self.step - first) * (self.recipe.steps - self.step)
+            report(Progress(self.step, self.recipe.steps, value, tokens / spent, eta))
+            if time.monotonic() - saved > checkpoint_every_sec:
+                self.save()
+                saved = time.monotonic()
+        self.save()
+
+    def _train_step(self, rows: list[int]) -> float:
+        rate = self.recipe.rate(self.step)
+        for group, base in zip(self.optimizer.param_groups, self.base_rates, strict=True):
+            group["lr"] = base * rate
+        total = 0.0
+        for part in micro_batches(rows, self.corpus.tokens, self.recipe.token_budget):
+            batch = pad(part, self.corpus.tokens)
+            outputs = self.model(batch.ids, batch.lengths, self.corpus.embeddings[batch.rows])
+            value = loss(outputs, self.corpus.targets, batch.rows) / len(rows)
+            value.backward()
+            total += float(value.detach())
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        decay = min(self.recipe.average_decay, self.step / (self.step + 10))
+        with torch.no_grad():
+            for name, parameter in self.model.named_parameters():
+                self.average[name].lerp_(parameter, 1 - decay)
+        return total
+
+    def save(self) -> None:
+        """Write a checkpoint whole: a kill while writing leaves the one before."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        state = {
+            "step": self.step,
+            "model": {name: p.detach() for name, p in self.model.named_parameters()},
+            "average": self.average,
+            "optimizer": self.optimizer.state_dict(),
+        }
+        partial = self.folder / "checkpoint.partial"
+        torch.save(state, partial)
+        os.replace(partial, self.folder / "checkpoint.pt")
+        (self.folder / "recipe.json").write_text(json.dumps(asdict(self.recipe) | {"step": self.step}, indent=1))
+
+    def _restore(self) -> None:
+        path = self.folder / "checkpoint.pt"
+        if not path.is_file():
+            return
+        state = torch.load(path, weights_only=True)
+        self.step = state["step"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.average = state["average"]
+        self._assign(state["model"])
+
+    def _assign(self, values: dict[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, parameter in self.model.named_parameters():
+                parameter.copy_(values[name])
+
+    def use_average(self) -> None:
+        """Put the averaged weights into the model (for validation and export, not for further steps)."""
+        self._assign(self.average)
+
+
+def states(trunk: Trunk, tokens: list[list[int]], rows: list[int], budget: int = 4096) -> Iterator[tuple[int, Array]]:
+    """(row, trunk state [hidden]) of each article, in batches of similar length."""
+    with torch.inference_mode():
+        for part in micro_batches(rows, tokens, budget):
+            batch = pad(part, tokens)
+            for row, state in zip(part, trunk(batch.ids, batch.lengths).numpy(), strict=True):
+                yield row, np.asarray(state, dtype=np.float32)
