@@ -15,9 +15,21 @@ from consumers.drift import DriftWindow
 from core.errors import SettingsError
 from core.messages import Scored
 from core.settings import Settings
+from core.topics import GATED, ORACLE_LABELS, ORACLE_REQUESTS, REJECTED, SCORED
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
+
+    from consumers.delivery import Report
+
+OUTCOMES = {
+    GATED: "gated",
+    SCORED: "scored",
+    REJECTED: "rejected",
+    ORACLE_REQUESTS: "asked",
+    ORACLE_LABELS: "labelled",
+}
+"""What a message on each topic means for the record that it was made of."""
 
 LATENCY_BUCKETS_SEC = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096)
@@ -81,16 +93,10 @@ METRICS: tuple[Metric, ...] = (
 
 
 class StageRecorder(Protocol):
-    """What one stage reports. Cheap: one call per batch, not per record."""
-
-    def batch(self, records: int, seconds: float) -> None:
-        """One batch handled."""
+    """What a stage reports beyond its deliveries. One call per batch, not per record."""
 
     def model(self) -> AbstractContextManager[None]:
         """Times the block as work inside models."""
-
-    def outcomes(self, outcomes: Iterable[str]) -> None:
-        """What became of the records of a batch: `scored`, `rejected`, `gated`, `dead`, `labelled` ..."""
 
     def rejected(self, reasons: Iterable[str]) -> None:
         """Reason codes of rejected articles."""
@@ -98,20 +104,17 @@ class StageRecorder(Protocol):
     def scored(self, records: Sequence[Scored]) -> None:
         """Gates, tiers and drift of scored records."""
 
-    def dead(self, reason: str) -> None:
-        """One dead letter."""
-
     def lag(self, topic: str, records: int) -> None:
         """Records not yet handled on `topic`."""
-
-    def latency(self, seconds: Iterable[float]) -> None:
-        """Age of each raw record when its result was published."""
 
 
 class Recorder(Protocol):
     """What a process reports."""
 
     def stage(self, name: str) -> StageRecorder: ...
+
+    def delivered(self, report: "Report") -> None:
+        """One batch of any stage: this makes a recorder an Observer of consumers/delivery.py."""
 
     def oracle_call(self, outcome: str, spent_usd: float) -> None: ...
 
@@ -128,22 +131,14 @@ class Recorder(Protocol):
 
 
 class _SilentStage:
-    def batch(self, records: int, seconds: float) -> None: ...
-
     def model(self) -> AbstractContextManager[None]:
         return nullcontext()
-
-    def outcomes(self, outcomes: Iterable[str]) -> None: ...
 
     def rejected(self, reasons: Iterable[str]) -> None: ...
 
     def scored(self, records: Sequence[Scored]) -> None: ...
 
-    def dead(self, reason: str) -> None: ...
-
     def lag(self, topic: str, records: int) -> None: ...
-
-    def latency(self, seconds: Iterable[float]) -> None: ...
 
 
 class SilentRecorder:
@@ -151,6 +146,8 @@ class SilentRecorder:
 
     def stage(self, name: str) -> StageRecorder:
         return _SilentStage()
+
+    def delivered(self, report: "Report") -> None: ...
 
     def oracle_call(self, outcome: str, spent_usd: float) -> None: ...
 
@@ -192,6 +189,19 @@ class PrometheusRecorder:
     def stage(self, name: str) -> StageRecorder:
         return _PrometheusStage(self, name)
 
+    def delivered(self, report: "Report") -> None:
+        stage, now_ms = report.stage, time.time() * 1000
+        self.of("batch_records", stage).observe(report.records)
+        self.of("batch_seconds", stage).observe(report.handle_sec + report.publish_sec)
+        for topic, count in report.published.items():
+            self.of("records", stage, OUTCOMES.get(topic, topic)).inc(count)
+        for reason, count in report.dead.items():
+            self.of("records", stage, "dead").inc(count)
+            self.of("dead_letters", stage, reason).inc(count)
+        latency = self.of("latency_seconds", stage)
+        for raw_ms in filter(None, report.raw_ms):
+            latency.observe(max(0.0, (now_ms - raw_ms) / 1000))
+
     def drift(self, filter_name: str, percentiles: Sequence[float]) -> None:
         window = self._drift.setdefault(filter_name, DriftWindow())
         window.add(percentiles)
@@ -227,10 +237,6 @@ class _PrometheusStage:
     recorder: PrometheusRecorder
     name: str
 
-    def batch(self, records: int, seconds: float) -> None:
-        self.recorder.of("batch_records", self.name).observe(records)
-        self.recorder.of("batch_seconds", self.name).observe(seconds)
-
     @contextmanager
     def model(self) -> Iterator[None]:
         started = time.perf_counter()
@@ -238,10 +244,6 @@ class _PrometheusStage:
             yield
         finally:
             self.recorder.of("model_seconds", self.name).inc(time.perf_counter() - started)
-
-    def outcomes(self, outcomes: Iterable[str]) -> None:
-        for outcome, count in Counter(outcomes).items():
-            self.recorder.of("records", self.name, outcome).inc(count)
 
     def rejected(self, reasons: Iterable[str]) -> None:
         for reason, count in Counter(reasons).items():
@@ -264,16 +266,8 @@ class _PrometheusStage:
         for name, values in percentiles.items():
             self.recorder.drift(name, values)
 
-    def dead(self, reason: str) -> None:
-        self.recorder.of("dead_letters", self.name, reason).inc()
-
     def lag(self, topic: str, records: int) -> None:
         self.recorder.of("lag_records", self.name, topic).set(records)
-
-    def latency(self, seconds: Iterable[float]) -> None:
-        histogram = self.recorder.of("latency_seconds", self.name)
-        for value in seconds:
-            histogram.observe(max(0.0, value))
 
 
 @contextmanager
