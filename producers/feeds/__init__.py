@@ -1,0 +1,1 @@
+"""News feeds as a source of articles: subscriptions -> polls -> entries -> articles.raw (docs/feeds.md)."""
