@@ -29,13 +29,12 @@ def open_input(file: str) -> Iterator[BinaryIO]:
     if file == "-":
         yield sys.stdin.buffer
         return
-    try:
-        stream = Path(file).open("rb")
-    except OSError as error:
-        raise StillhouseError(
-            f"{file}: {error.strerror}.", action="Name a file of JSON lines, or - for stdin."
-        ) from None
-    with stream:
+    with ExitStack() as stack:
+        try:
+            stream = stack.enter_context(Path(file).open("rb"))
+        except OSError as error:
+            action = "Name a file of JSON lines, or - for stdin."
+            raise StillhouseError(f"{file}: {error.strerror}.", action=action) from None
         yield stream
 
 
