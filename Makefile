@@ -1,0 +1,72 @@
+# `make demo` and `make test` are all that a newcomer needs: Python 3.11 or later, make, and pip's package index.
+
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+EXTRAS := dev
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python3.14 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint types unit chaos browser slow fuzz audit bench docs clean
+
+help:  ## what there is
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+install: $(INSTALLED)  ## .venv with the exact versions of requirements.lock
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or later found. Install one, or name it: make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "Installing into $(VENV) with $(PYTHON): once, some minutes, 3 GB (more where pip's torch is a CUDA build)"
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet -c requirements.lock torch==2.13.0
+	$(PIP) install --quiet -c requirements.lock -e ".[$(EXTRAS)]"
+	@touch $@
+
+demo: $(INSTALLED)  ## the whole stream once, on sample articles
+	@$(BIN)/stillhouse demo $(ARGS)
+
+test: lint types unit  ## everything that must hold before a commit
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+
+types: $(INSTALLED)
+	$(BIN)/mypy
+
+unit: $(INSTALLED)
+	$(BIN)/pytest -m "not (chaos or browser or slow)"
+
+slow: $(INSTALLED)  ## tests that take minutes
+	$(BIN)/pytest -m slow
+
+chaos: $(INSTALLED)  ## workers killed at random, for long
+	$(BIN)/pytest -m chaos
+
+browser: $(INSTALLED)  ## the board in Chromium
+	$(PIP) install --quiet -c requirements.lock -e ".[dev,browser]"
+	$(BIN)/pytest -m browser
+
+fuzz: $(INSTALLED)  ## atheris over the decoders, FUZZ_SECONDS each
+	$(PIP) install --quiet -c requirements.lock -e ".[dev,fuzz]"
+	$(BIN)/python -m tests.fuzz --seconds $(or $(FUZZ_SECONDS),60)
+
+audit: $(INSTALLED)  ## known vulnerabilities of the locked versions, and a bill of materials in dist/
+	$(PIP) install --quiet -c requirements.lock -e ".[dev,audit]"
+	mkdir -p dist
+	$(BIN)/cyclonedx-py environment $(BIN)/python -o dist/sbom.json
+	$(BIN)/pip-audit --skip-editable
+
+bench: $(INSTALLED)  ## the benchmarks that the documentation quotes
+	$(BIN)/stillhouse bench all
+
+docs: $(INSTALLED)  ## generated pages: JSON Schemas and AsyncAPI in docs/
+	$(BIN)/stillhouse docs
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
