@@ -60,6 +60,8 @@ def dead_letter(record: Record, stage: str, refusal: RefusedRecord, *, attempts:
     }
     headers = [(name, value.encode()) for name, value in facts.items() if value]
     headers += [(f"{_PREFIX}{name}", value or b"") for name, value in record.headers]
+    if body is None and record.key is None:
+        body = b""  # Kafka stores no message that has neither key nor value
     return Message(topics.DEAD, record.key, body[:_TRUNCATED_BYTES] if truncated and body else body, tuple(headers))
 
 

@@ -1,5 +1,6 @@
 """How every Kafka client of ours connects: the settings as aiokafka's keyword arguments, without importing it."""
 
+import importlib
 import ssl
 from typing import Any
 
@@ -38,10 +39,7 @@ def ssl_context(settings: Settings) -> ssl.SSLContext:
 
 def _sasl(settings: Settings) -> dict[str, Any]:
     if settings.sasl_mechanism == "OAUTHBEARER":
-        raise SettingsError(
-            "OAUTHBEARER needs a token provider, which settings cannot express.",
-            action="Use SCRAM-SHA-512 or PLAIN, or client certificates (STILLHOUSE_SSL_CERT).",
-        )
+        return {"sasl_mechanism": "OAUTHBEARER", "sasl_oauth_token_provider": _token_provider(settings.sasl_oauth_hook)}
     if not (settings.sasl_mechanism and settings.sasl_username and settings.sasl_password):
         raise SettingsError(
             f"{settings.security_protocol} needs a mechanism, a user and a password.",
@@ -52,3 +50,16 @@ def _sasl(settings: Settings) -> dict[str, Any]:
         "sasl_plain_username": settings.sasl_username,
         "sasl_plain_password": settings.sasl_password.get_secret_value(),
     }
+
+
+def _token_provider(hook: str | None) -> Any:
+    """Call the hook, `package.module:callable`, for an aiokafka.abc.AbstractTokenProvider."""
+    module, _, name = (hook or "").partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)()
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise SettingsError(
+            f"OAUTHBEARER needs a token provider; {hook!r} gives none: {error}.",
+            action="Set STILLHOUSE_SASL_OAUTH_HOOK to package.module:callable, which returns an "
+            "aiokafka.abc.AbstractTokenProvider.",
+        ) from None

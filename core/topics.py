@@ -1,6 +1,6 @@
 """Topic names and the declarative table from which topics are created."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 RAW = "articles.raw"
 GATED = "articles.gated"
@@ -13,16 +13,34 @@ RELEASES = "filters.releases"
 
 _DAY_MS = 86_400_000
 
+MESSAGE_BYTES = 4 << 20
+"""Largest message of any topic: a raw record of 1 MiB grows by its embedding, labels and dead-letter headers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """What a topic should look like. `retention_ms` -1 keeps records for ever."""
+    """What a topic should look like. `retention_ms` -1 keeps records for ever.
+
+    `replication` is an upper bound: a cluster of fewer brokers gets as many copies as it has brokers.
+    """
 
     name: str
     partitions: int
     retention_ms: int
     cleanup: str = "delete"
-    configs: dict[str, str] = field(default_factory=dict)
+    replication: int = 3
+
+    def configs(self, brokers: int) -> dict[str, str]:
+        """Topic configuration on a cluster of `brokers`. With three copies, two must confirm a write."""
+        return {
+            "retention.ms": str(self.retention_ms),
+            "cleanup.policy": self.cleanup,
+            "max.message.bytes": str(MESSAGE_BYTES),
+            "min.insync.replicas": "2" if self.copies(brokers) > 2 else "1",
+        }
+
+    def copies(self, brokers: int) -> int:
+        return min(self.replication, brokers)
 
 
 TOPICS: tuple[Topic, ...] = (

@@ -2,6 +2,7 @@
 
 import inspect
 import ssl
+import sys
 
 import pytest
 
@@ -43,10 +44,25 @@ def test_every_option_is_an_argument_of_aiokafka():
     ("values", "named"),
     [
         pytest.param({"security_protocol": "SASL_SSL"}, "STILLHOUSE_SASL_USERNAME", id="no-credentials"),
-        pytest.param({"security_protocol": "SASL_SSL", "sasl_mechanism": "OAUTHBEARER"}, "SCRAM", id="oauth"),
+        pytest.param({"security_protocol": "SASL_SSL", "sasl_mechanism": "OAUTHBEARER"}, "OAUTH_HOOK", id="oauth"),
         pytest.param({"security_protocol": "SSL", "ssl_ca": "/nowhere/ca.pem"}, "STILLHOUSE_SSL_CA", id="missing-ca"),
     ],
 )
 def test_faulty_settings_name_the_next_step(values, named):
     with pytest.raises(SettingsError, match=named):
         client_options(load_settings(**values))
+
+
+class Tokens:
+    """What an operator's own token provider looks like."""
+
+    async def token(self) -> str:
+        return "short-lived"
+
+
+def test_the_oauth_hook_makes_the_token_provider(monkeypatch):
+    monkeypatch.setitem(sys.modules, "operator_tokens", sys.modules[__name__])
+    settings = load_settings(
+        security_protocol="SASL_SSL", sasl_mechanism="OAUTHBEARER", sasl_oauth_hook="operator_tokens:Tokens"
+    )
+    assert isinstance(client_options(settings)["sasl_oauth_token_provider"], Tokens)
