@@ -6,16 +6,20 @@ with a library's release would publish known stories again under new ids.
 
 import hashlib
 import re
-from collections.abc import Iterable
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
-_TRACKING_PREFIXES = ("utm_", "mtm_", "pk_", "hsa_", "at_", "ns_", "wt.", "trk_", "stm_")
+from producers.feeds.entry import RawEntry
+
+# Only names that no site uses to tell two stories apart: a parameter dropped too many would lose an article.
+_TRACKING_PREFIXES = ("utm_", "mtm_", "hsa_", "at_", "ns_", "wt.", "stm_")
 _TRACKING = frozenset(
     (
         "fbclid", "gclid", "dclid", "gbraid", "wbraid", "msclkid", "yclid", "twclid", "ttclid", "igshid", "igsh",
-        "mc_cid", "mc_eid", "_hsenc", "_hsmi", "mkt_tok", "cmpid", "cmp", "icid", "ito", "ocid", "ncid", "sref",
-        "smid", "partner", "rss", "rssfeed", "feedtype", "feedname", "fromrss", "xtor", "echobox", "share",
-        "_ga", "_gl", "spm", "wprov", "guccounter", "guce_referrer", "guce_referrer_sig", "ref_src", "ref_url",
+        "mc_cid", "mc_eid", "_hsenc", "_hsmi", "mkt_tok", "cmpid", "icid", "ito", "ocid", "ncid", "sref", "smid",
+        "pk_campaign", "pk_kwd", "pk_source", "pk_medium", "pk_content", "trk", "xtor", "echobox", "_ga", "_gl",
+        "spm", "wprov", "guccounter", "guce_referrer", "guce_referrer_sig", "ref_src", "ref_url",
     )
 )  # fmt: skip
 _AMP_PARAMETERS = {"amp": {"", "1", "true"}, "outputtype": {"amp"}, "output": {"amp"}, "service": {"amp"}}
@@ -23,6 +27,7 @@ _AMP_CACHE_PATH = re.compile(r"^/(?:[cvwi]/)(s/)?(.+)$")
 _AMP_VIEWER_PATH = re.compile(r"^/amp/(s/)?(.+)$")
 _AMP_SEGMENT = re.compile(r"(?:/amp(?:\.html?)?|\.amp(?=\.html?$|$))/?$|^/amp(?=/)", re.IGNORECASE)
 _HOST_PREFIX = re.compile(r"^(?:www\d?|amp|m|mobile)\.(?=[^.]+\.)")
+_BYTES = "surrogateescape"  # percent-encoded bytes of other charsets survive the round trip
 _SAFE = "!$&'()*+,;=:@/-._~"
 
 
@@ -33,19 +38,14 @@ def canonical_url(url: str) -> str | None:
     """
     try:
         parts = urlsplit(_without_amp_cache(url.strip()))
-        host, port = (parts.hostname or "").rstrip("."), parts.port
-    except ValueError:
+        address = _address(parts)
+        path = _path(parts.path)
+        query = urlencode(sorted(_story_parameters(parts.query)), errors=_BYTES)
+    except ValueError:  # an unclosed [ of IPv6, a port of letters, half a surrogate pair
         return None
-    if parts.scheme.lower() not in ("http", "https") or not host:
+    fragment = _story_fragment(parts.fragment)
+    if not address or not (path or query or fragment):
         return None
-    host = _HOST_PREFIX.sub("", _ascii_host(host))
-    path = re.sub(r"/{2,}", "/", quote(unquote(parts.path), safe=_SAFE))
-    path = _AMP_SEGMENT.sub("", path).rstrip("/")
-    query = urlencode(sorted(_story_parameters(parts.query)))
-    fragment = parts.fragment if parts.fragment.startswith(("!", "/")) else ""
-    if not path and not query and not fragment:
-        return None
-    address = host if port in (None, 80, 443) else f"{host}:{port}"
     return "//" + address + path + (f"?{query}" if query else "") + (f"#{fragment}" if fragment else "")
 
 
@@ -53,8 +53,7 @@ def readable_url(url: str) -> str:
     """The link as given, without tracking parameters and fragment: it opens, and it tells nothing of the reader."""
     parts = urlsplit(url.strip())
     kept = [pair for pair in parts.query.split("&") if pair and not _is_tracking(pair.partition("=")[0])]
-    fragment = parts.fragment if parts.fragment.startswith(("!", "/")) else ""
-    return parts._replace(query="&".join(kept), fragment=fragment).geturl()
+    return parts._replace(query="&".join(kept), fragment=_story_fragment(parts.fragment)).geturl()
 
 
 def key(kind: str, *parts: str) -> str:
@@ -66,6 +65,27 @@ def url_key(url: str) -> str | None:
     """Key of a story's address, the same for every feed that carries it."""
     canonical = canonical_url(url)
     return key("url", canonical) if canonical else None
+
+
+def entry_keys(feed_url: str, entries: Sequence[RawEntry]) -> list[tuple[str, ...]]:
+    """What each entry of a document is recognised by, most telling first; never empty.
+
+    A link or guid that several entries share (the home page, "0") names none of them. The last key is the exact
+    combination of all names: it recognises an entry whose neighbours made its link ambiguous in one poll only.
+    """
+    scope = canonical_url(feed_url) or feed_url
+    names = {(entry.link, entry.guid, entry.title) for entry in entries}
+    links = Counter(canonical_url(link) for link, _, _ in names)
+    guids = Counter(guid for _, guid, _ in names)
+    keys = []
+    for entry in entries:
+        link = canonical_url(entry.link)
+        found = [key("url", link)] if link and links[link] == 1 else []
+        if entry.guid and guids[entry.guid] == 1:
+            found.append(key("guid", scope, entry.guid))
+        text = "" if entry.link or entry.guid else entry.body
+        keys.append((*found, key("entry", scope, entry.link, entry.guid, entry.title, text)))
+    return keys
 
 
 def article_id(keys: Iterable[str]) -> str:
@@ -89,15 +109,27 @@ def _without_amp_cache(url: str) -> str:
     return f"{'https' if found[1] else 'http'}://{found[2]}{query}"
 
 
-def _ascii_host(host: str) -> str:
-    try:
-        return host.encode("idna").decode().lower()
-    except UnicodeError:
-        return host.lower()
+def _address(parts: SplitResult) -> str:
+    """Host and unusual port; empty where the URL has no host that http reaches."""
+    host = (parts.hostname or "").rstrip(".")
+    if parts.scheme.lower() not in ("http", "https") or not host:
+        return ""
+    host = _HOST_PREFIX.sub("", host.encode("idna").decode().lower() if not host.isascii() else host)
+    return host if parts.port in (None, 80, 443) else f"{host}:{parts.port}"
+
+
+def _path(path: str) -> str:
+    path = re.sub(r"/{2,}", "/", quote(unquote(path, errors=_BYTES), safe=_SAFE, errors=_BYTES))
+    return _AMP_SEGMENT.sub("", path).rstrip("/")
+
+
+def _story_fragment(fragment: str) -> str:
+    """Applications without pages of their own route by `#!` and `#/`; other fragments are places in one page."""
+    return fragment if fragment.startswith(("!", "/")) else ""
 
 
 def _story_parameters(query: str) -> list[tuple[str, str]]:
-    pairs = parse_qsl(query, keep_blank_values=True)
+    pairs = parse_qsl(query, keep_blank_values=True, errors=_BYTES)
     return [
         (name, value)
         for name, value in pairs
