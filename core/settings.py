@@ -30,11 +30,13 @@ class Settings(BaseSettings):
     labels: str | None = Field(None, description="label store: folder or object storage URL; unset: HOME/labels")
     filters: tuple[Path, ...] = Field((PROJECT / "filters",), description="folders of filter packages; later wins")
 
+    session_timeout_sec: float = Field(10.0, ge=1, le=300, description="a silent worker is replaced after this time")
     group_prefix: str = Field("stillhouse", description="prefix of the consumer groups")
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = None
     sasl_username: str | None = None
     sasl_password: SecretStr | None = None
+    sasl_oauth_hook: str | None = Field(None, description="package.module:callable that makes the token provider")
     ssl_ca: Path | None = None
     ssl_cert: Path | None = None
     ssl_key: Path | None = None
@@ -52,6 +54,11 @@ class Settings(BaseSettings):
     oracle_daily_usd: float = Field(5.0, ge=0, description="money budget per day (UTC)")
     oracle_daily_calls: int = Field(5_000, ge=0, description="budget of calls per day (UTC)")
     oracle_concurrency: int = Field(8, ge=1, le=256)
+    oracle_temperature: float = Field(0.0, ge=0, le=2)
+    oracle_thinking_tokens: int = Field(0, ge=-1, description="Gemini's thinking budget; 0: off, -1: the model decides")
+    oracle_timeout_sec: float = Field(60.0, gt=0, description="deadline of one call to the oracle")
+    oracle_input_usd_per_mtok: float | None = Field(None, ge=0, description="price; unset: known for common models")
+    oracle_output_usd_per_mtok: float | None = Field(None, ge=0, description="price; unset: known for common models")
 
     board_host: str = "127.0.0.1"
     board_port: int = Field(8600, ge=0, le=65535)
