@@ -6,7 +6,7 @@ and the engine travel in headers.
 
 import base64
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import orjson
@@ -197,7 +197,8 @@ class OracleLabel:
     """One filter's part of oracle.labels: scores on 0-10 and where they came from.
 
     `propensity` is the probability that this label was asked for (routing times budget); `weighted` and
-    `stage` are what the stream had predicted, for live quality estimates.
+    `stage` are what the stream had predicted, for live quality estimates. `evidence` holds quotes by
+    dimension that do occur in the text; `unsupported` names dimensions whose quote does not.
     """
 
     version: str
@@ -210,18 +211,35 @@ class OracleLabel:
     stage: str | None = None
     cost_usd: float = 0.0
     evidence: dict[str, str] = field(default_factory=dict)
+    unsupported: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
 
 
 @dataclass(frozen=True)
+class Declined:
+    """A filter of a request that was not asked. `cost_usd` is what it was expected to cost."""
+
+    reason: Literal["budget", "unknown_filter"]
+    propensity: float
+    cost_usd: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"reason": self.reason, "propensity": self.propensity, "cost_usd": self.cost_usd}
+
+
+@dataclass(frozen=True)
 class Labelled:
-    """oracle.labels: the answer to one request, with the article it judged."""
+    """oracle.labels: the answer to one request, with the article it judged.
+
+    Each filter of the request is either in `labels` or in `declined`.
+    """
 
     article: Article
     labels: dict[str, OracleLabel]
     releases: str
+    declined: dict[str, Declined] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         return encode(
@@ -229,6 +247,7 @@ class Labelled:
                 "schema": SCHEMA,
                 "article": self.article.to_dict(),
                 "labels": {name: label.to_dict() for name, label in self.labels.items()},
+                "declined": {name: declined.to_dict() for name, declined in self.declined.items()},
                 "releases": self.releases,
             }
         )
@@ -238,6 +257,7 @@ class Labelled:
         record = decode_object(body)
         try:
             labels = {str(name): OracleLabel(**label) for name, label in record["labels"].items()}
-            return cls(article_from_dict(record["article"]), labels, str(record["releases"]))
+            declined = {str(name): Declined(**part) for name, part in record.get("declined", {}).items()}
+            return cls(article_from_dict(record["article"]), labels, str(record["releases"]), declined)
         except (KeyError, TypeError, AttributeError) as error:
             raise RefusedRecord("wrong_type", f"not a labelled article: {error!r}") from None
