@@ -27,6 +27,7 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
+    app.command()(config)
     for folder in FOLDERS:
         if importlib.util.find_spec(f"{folder}.cli"):
             importlib.import_module(f"{folder}.cli").register(app)
@@ -43,6 +44,36 @@ def main() -> None:
         if error.action:
             typer.secho(f"  -> {error.action}", err=True)
         sys.exit(1)
+
+
+def config(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False) -> None:
+    """Show every setting with its value and where it comes from; secrets are masked."""
+    from dataclasses import asdict
+
+    import orjson
+    from rich.console import Console
+    from rich.table import Table
+
+    from core.origins import describe, unknown_variables
+    from core.settings import load_settings
+
+    values = describe(load_settings())
+    for name in unknown_variables():
+        typer.echo(f"{name} is set, but no setting has this name.", err=True)
+    if as_json:
+        typer.echo(orjson.dumps({value.name: asdict(value) for value in values}, option=orjson.OPT_INDENT_2))
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("variable", no_wrap=True)
+    table.add_column("value", overflow="fold")
+    table.add_column("origin", no_wrap=True)
+    table.add_column("meaning", no_wrap=True, overflow="ellipsis", style="dim")
+    for value in values:
+        shown = ":".join(value.value) if isinstance(value.value, list) else str(value.value or "")
+        table.add_row(
+            value.variable, shown, value.origin, value.description, style="" if value.origin == "default" else "bold"
+        )
+    Console().print(table)
 
 
 def _print_version(asked: bool) -> None:

@@ -1,0 +1,41 @@
+"""One filter on the terminal."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+
+def print_filter(details: Mapping[str, Any]) -> None:
+    """Args: details: the filter's config, with `metrics` and `gate_measured` where it is trained."""
+    console = Console()
+    console.print(f"[bold]{details['name']}[/] {details['version']}, {details['status']}: {details['description']}")
+    console.print(f"[dim]{details['folder']}")
+    dimensions = Table("dimension", "weight", "meaning", box=None, header_style="bold", padding=(0, 2, 0, 0))
+    for dimension in details["dimensions"]:
+        dimensions.add_row(dimension["name"], f"{dimension['weight']:.2f}", Text(dimension["meaning"]))
+    console.print(dimensions)
+    tiers = ", ".join(f"{tier['name']} from {tier['at_least']:g}" for tier in details["tiers"])
+    console.print(f"[bold]tiers[/]       {tiers}")
+    for gatekeeper in details["gatekeepers"]:
+        rule = f"{gatekeeper['dimension']} below {gatekeeper['below']:g} caps the score at {gatekeeper['cap']:g}"
+        console.print(f"[bold]gatekeeper[/]  {rule}")
+    console.print(f"[bold]gate[/]        {_gate(details)}")
+    for name, value in details.get("metrics", {}).items():
+        if isinstance(value, int | float):
+            console.print(f"[bold]{name}[/]  {value:g}")
+
+
+def _gate(details: Mapping[str, Any]) -> str:
+    measured = details.get("gate_measured")
+    target = f"may miss {details['gate']['max_miss_rate']:.0%} of articles from {details['gate']['relevant_at']:g}"
+    if measured is None:
+        return f"{target}; not trained yet"
+    if measured["threshold"] is None:
+        return f"stays open: {measured['note'] or 'no threshold could be certified'}"
+    bound = measured["miss_rate_upper95"]
+    proven = f", at most {bound:.1%} with 95% confidence" if bound is not None else ""
+    misses = f"{measured['misses']} of {measured['positives']} missed on held-out articles{proven}"
+    return f"{target}; {misses}; closes {measured['closed_share']:.0%} of all articles"
