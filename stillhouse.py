@@ -51,8 +51,6 @@ def config(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON."
     from dataclasses import asdict
 
     import orjson
-    from rich.console import Console
-    from rich.table import Table
 
     from core.origins import describe, unknown_variables
     from core.settings import load_settings
@@ -63,17 +61,11 @@ def config(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON."
     if as_json:
         typer.echo(orjson.dumps({value.name: asdict(value) for value in values}, option=orjson.OPT_INDENT_2))
         return
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("variable", no_wrap=True)
-    table.add_column("value", overflow="fold")
-    table.add_column("origin", no_wrap=True)
-    table.add_column("meaning", no_wrap=True, overflow="ellipsis", style="dim")
     for value in values:
-        shown = ":".join(value.value) if isinstance(value.value, list) else str(value.value or "")
-        table.add_row(
-            value.variable, shown, value.origin, value.description, style="" if value.origin == "default" else "bold"
+        shown = (
+            ":".join(value.value) if isinstance(value.value, list) else str("" if value.value is None else value.value)
         )
-    Console().print(table)
+        typer.secho(f"{value.variable:<40} {value.origin:<12} {shown}", bold=value.origin != "default")
 
 
 def _print_version(asked: bool) -> None:

@@ -30,17 +30,9 @@ def list_filters(as_json: Json = False) -> None:
     if as_json:
         _print_json(rows)
         return
-    from rich.console import Console
-    from rich.table import Table
+    from models.filters_view import print_filters
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("filter", "version", "status", "active"):
-        table.add_column(column, no_wrap=True)
-    table.add_column("description", no_wrap=True, overflow="ellipsis")
-    for row in rows:
-        mark = "[green]active" if row["active"] else ""
-        table.add_row(row["name"], row["version"], row["status"], mark, row["description"])
-    Console().print(table)
+    print_filters(rows)
 
 
 @filters.command()

@@ -1,11 +1,21 @@
-"""One filter on the terminal."""
+"""Filters on the terminal."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+
+def print_filters(rows: Sequence[Mapping[str, Any]]) -> None:
+    """One line per filter version, cut to the terminal's width."""
+    width = max((len(row["name"]) for row in rows), default=0)
+    console = Console()
+    for row in rows:
+        active = "[green]active[/]" if row["active"] else "      "
+        line = f"[bold]{row['name']:<{width}}[/] {row['version']:<4} {active} {row['status']:<11} [dim]"
+        console.print(Text.from_markup(line) + Text(row["description"]), no_wrap=True, overflow="ellipsis")
 
 
 def print_filter(details: Mapping[str, Any]) -> None:
