@@ -1,0 +1,1 @@
+"""The board: what the stream does, in a browser and in feed readers."""

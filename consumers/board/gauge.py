@@ -1,0 +1,111 @@
+"""How much stands on each topic, how fast it grows and how much waits before each stage: asked of Kafka itself."""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+from aiokafka.structs import TopicPartition
+
+from consumers.kafka import browser
+from consumers.metrics import Recorder, SilentRecorder
+from consumers.topics import admin_client
+from core import topics
+from core.errors import TransientError
+from core.settings import Settings
+
+log = logging.getLogger(__name__)
+
+EVERY_SEC = 3.0
+WINDOW_SEC = 60.0
+
+STAGES = {
+    "screen": topics.RAW,
+    "score": topics.GATED,
+    "oracle": topics.ORACLE_REQUESTS,
+    "labels": topics.ORACLE_LABELS,
+}
+"""Which topic each stage reads; its group is `<prefix>.<stage>`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One look at the cluster. `lags` has None for a stage that never committed: it has not run yet."""
+
+    at_sec: float
+    records: Mapping[str, int]
+    lags: Mapping[str, int | None]
+
+
+@dataclass
+class Gauge:
+    """Looks every few seconds until cancelled."""
+
+    settings: Settings
+    recorder: Recorder = field(default_factory=SilentRecorder)
+    readings: deque[Reading] = field(default_factory=lambda: deque(maxlen=int(WINDOW_SEC / EVERY_SEC) + 1))
+
+    @property
+    def latest(self) -> Reading | None:
+        return self.readings[-1] if self.readings else None
+
+    def per_minute(self, topic: str) -> float | None:
+        """Records appended per minute over the last minute, None until two readings are there."""
+        if len(self.readings) < 2:
+            return None
+        first, last = self.readings[0], self.readings[-1]
+        grown = last.records.get(topic, 0) - first.records.get(topic, 0)
+        return max(0.0, grown) * 60 / max(1e-3, last.at_sec - first.at_sec)
+
+    async def run(self) -> None:
+        while True:
+            try:
+                await self._watch()
+            except (KafkaError, OSError, TransientError) as error:
+                log.debug("No figures from Kafka: %s", error)
+            self.readings.clear()
+            await asyncio.sleep(EVERY_SEC)
+
+    async def _watch(self) -> None:
+        async with admin_client(self.settings) as admin:
+            consumer = browser(self.settings)
+            await consumer.start()
+            try:
+                while True:
+                    self.readings.append(await self._read(admin, consumer))
+                    await asyncio.sleep(EVERY_SEC)
+            finally:
+                await consumer.stop()
+
+    async def _read(self, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer) -> Reading:
+        wanted = {topic.name for topic in topics.TOPICS}
+        existing = sorted(wanted & set(await admin.list_topics()))
+        described = await admin.describe_topics(existing) if existing else []
+        partitions = [TopicPartition(t["topic"], p["partition"]) for t in described for p in t["partitions"]]
+        ends = await consumer.end_offsets(partitions) if partitions else {}
+        records = {name: sum(end for place, end in ends.items() if place.topic == name) for name in existing}
+        lags: dict[str, int | None] = {}
+        for stage, topic in STAGES.items():
+            lags[stage] = await self._lag(admin, stage, topic, ends)
+            if (lag := lags[stage]) is not None:
+                self.recorder.stage(stage).lag(topic, lag)
+        self.recorder.oracle_queue(lags["oracle"] or 0)
+        return Reading(time.monotonic(), records, lags)
+
+    async def _lag(
+        self, admin: AIOKafkaAdminClient, stage: str, topic: str, ends: Mapping[TopicPartition, int]
+    ) -> int | None:
+        group = f"{self.settings.group_prefix}.{stage}"
+        try:
+            committed = await admin.list_consumer_group_offsets(group)
+        except KafkaError:
+            return None
+        done = {place: known.offset for place, known in committed.items() if place.topic == topic and known.offset >= 0}
+        if not done:
+            return None
+        return sum(max(0, int(end) - int(done.get(place, 0))) for place, end in ends.items() if place.topic == topic)
