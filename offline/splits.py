@@ -37,9 +37,7 @@ def near_duplicate_groups(embeddings: NDArray[np.float32], threshold: float = NE
     return np.array([root(i) for i in range(len(embeddings))], dtype=np.int64)
 
 
-def split(
-    ids: Sequence[str], groups: NDArray[np.int64], strata: Mapping[str, str], seed: int = 0
-) -> dict[str, Side]:
+def split(ids: Sequence[str], groups: NDArray[np.int64], strata: Mapping[str, str], seed: int = 0) -> dict[str, Side]:
     """Side of every article. Within each stratum whole groups are dealt out in the order of their seeded hash.
 
     Args:

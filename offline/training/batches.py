@@ -43,8 +43,7 @@ def micro_batches(rows: Sequence[int], tokens: Sequence[Sequence[int]], budget: 
         width = len(tokens[ordered[end - 1]])
         most = max(1, budget // width)
         cost, start = min(
-            (best[start] + width * (end - start) + _CALL_COST_TOKENS, start)
-            for start in range(max(0, end - most), end)
+            (best[start] + width * (end - start) + _CALL_COST_TOKENS, start) for start in range(max(0, end - most), end)
         )
         best.append(cost)
         cut.append(start)
@@ -55,9 +54,7 @@ def micro_batches(rows: Sequence[int], tokens: Sequence[Sequence[int]], budget: 
     return parts[::-1]
 
 
-def steps(
-    passes: Sequence[tuple[Sequence[int], float]], batch_size: int, seed: int
-) -> Iterator[list[int]]:
+def steps(passes: Sequence[tuple[Sequence[int], float]], batch_size: int, seed: int) -> Iterator[list[int]]:
     """Endless optimiser steps of `batch_size` articles, a pure function of the seed.
 
     Args:

@@ -17,7 +17,12 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-GROUPS = {"qkv": ("q_proj", "k_proj", "v_proj"), "o": ("o_proj",), "up": ("gate_proj", "up_proj"), "down": ("down_proj",)}
+GROUPS = {
+    "qkv": ("q_proj", "k_proj", "v_proj"),
+    "o": ("o_proj",),
+    "up": ("gate_proj", "up_proj"),
+    "down": ("down_proj",),
+}
 """Projections that read the same input, computed as one matrix product."""
 
 
@@ -59,9 +64,7 @@ class GemmaShape:
     @property
     def thetas(self) -> tuple[float, ...]:
         """RoPE base of each layer."""
-        return tuple(
-            self.global_theta if kind == "full_attention" else self.local_theta for kind in self.layer_types
-        )
+        return tuple(self.global_theta if kind == "full_attention" else self.local_theta for kind in self.layer_types)
 
 
 class LoraGroup(nn.Module):

@@ -41,6 +41,10 @@ class Block:
         return self.dims.stop
 
     @property
+    def end(self) -> int:
+        return int(self.levels.stop)
+
+    @property
     def levels(self) -> slice:
         return slice(self.weighted + 1, self.weighted + 1 + len(LEVELS))
 
@@ -49,12 +53,12 @@ def blocks(specs: Sequence[FilterSpec]) -> list[Block]:
     result, start = [], 0
     for spec in specs:
         result.append(Block(spec, start))
-        start = result[-1].levels.stop
+        start = result[-1].end
     return result
 
 
 def width(parts: Sequence[Block]) -> int:
-    return int(parts[-1].levels.stop)
+    return parts[-1].end
 
 
 @dataclass(frozen=True)
@@ -123,9 +127,11 @@ def loss(outputs: Tensor, targets: Targets, rows: Tensor) -> Tensor:
         known = ~values[:, part.weighted].isnan()
         if not known.any():
             continue
-        truth, guess, weight = values[known], outputs[known], weights[known, column]
-        distance = F.huber_loss(guess, truth, reduction="none", delta=_HUBER_DELTA)
-        logits = F.binary_cross_entropy_with_logits(guess[:, part.levels], truth[:, part.levels], reduction="none")
-        each = distance[:, part.dims].mean(1) + _WEIGHTED_SHARE * distance[:, part.weighted]
-        total = total + (weight * (each + _ORDINAL_SHARE * logits.sum(1))).sum()
+        # Only this filter's columns: a gradient of zero through another filter's NaN would still be NaN.
+        truth, guess = values[known, part.start : part.end], outputs[known, part.start : part.end]
+        count = len(part.spec.dimensions)
+        distance = F.huber_loss(guess[:, : count + 1], truth[:, : count + 1], reduction="none", delta=_HUBER_DELTA)
+        logits = F.binary_cross_entropy_with_logits(guess[:, count + 1 :], truth[:, count + 1 :], reduction="none")
+        each = distance[:, :count].mean(1) + _WEIGHTED_SHARE * distance[:, count]
+        total = total + (weights[known, column] * (each + _ORDINAL_SHARE * logits.sum(1))).sum()
     return total

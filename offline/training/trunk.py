@@ -4,7 +4,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -13,35 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from offline.dataset import Array
+from offline.metrics import ranking
 from offline.training.batches import micro_batches, pad, steps
 from offline.training.gemma import Trunk
+from offline.training.recipes import Training
 from offline.training.targets import Targets, loss, width
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """Everything that changes the result. The learning rate warms up, stays, and decays linearly at the end, so
-    that a run may be shortened or lengthened while it stays (Haegele et al. 2024)."""
-
-    steps: int
-    rank: int = 16
-    alpha: float = 32.0
-    max_tokens: int = 320
-    batch_size: int = 16
-    token_budget: int = 2048
-    lora_lr: float = 4e-4
-    head_lr: float = 2e-3
-    weight_decay: float = 0.01
-    warmup_steps: int = 30
-    decay_share: float = 0.3
-    average_decay: float = 0.98
-    clip_norm: float = 1.0
-    seed: int = 0
-
-    def rate(self, step: int) -> float:
-        """Factor on the learning rates."""
-        decay_steps = max(1, round(self.steps * self.decay_share))
-        return min(1.0, (step + 1) / self.warmup_steps, max(0.02, (self.steps - step) / decay_steps))
+_INFERENCE_BUDGET = 4096
+_STATISTICS_ROWS = 512
 
 
 @dataclass(frozen=True)
@@ -68,30 +48,32 @@ class Progress:
 
 
 class JointModel(nn.Module):
-    """Trunk, and one linear head over [trunk state, encoder embedding], both normalised."""
+    """Trunk, and one linear head over [trunk state, encoder embedding], standardised by fixed statistics."""
 
-    def __init__(self, trunk: Trunk, embeddings: Tensor, outputs: int, seed: int) -> None:
+    def __init__(self, trunk: Trunk, features: Tensor, outputs: int, seed: int) -> None:
+        """Args: features: [articles, hidden + embedding] of the untrained trunk, to standardise by."""
         super().__init__()
         self.trunk = trunk
-        self.register_buffer("center", embeddings.mean(0))
-        self.register_buffer("spread", embeddings.std(0).clamp_min(1e-6))
-        features = trunk.shape.hidden + embeddings.shape[1]
-        self.head = nn.Linear(features, outputs)
+        self.register_buffer("center", features.mean(0))
+        self.register_buffer("spread", features.std(0).clamp_min(1e-6))
+        self.head = nn.Linear(features.shape[1], outputs)
         generator = torch.Generator().manual_seed(seed)
         nn.init.normal_(self.head.weight, std=0.01, generator=generator)
         nn.init.zeros_(self.head.bias)
 
     def forward(self, ids: Tensor, lengths: Tensor, embeddings: Tensor) -> Tensor:
-        state = nn.functional.layer_norm(self.trunk(ids, lengths), (self.trunk.shape.hidden,))
-        return self.head(torch.cat((state, (embeddings - self.center) / self.spread), -1))
+        features = torch.cat((self.trunk(ids, lengths), embeddings), -1)
+        return self.head((features - self.center) / self.spread)
 
 
 class TrunkTrainer:
     """One training run; `run` continues from `folder`'s checkpoint if there is one."""
 
-    def __init__(self, trunk: Trunk, corpus: Corpus, recipe: Recipe, folder: Path) -> None:
+    validate_every_steps = 100
+
+    def __init__(self, trunk: Trunk, corpus: Corpus, recipe: Training, folder: Path) -> None:
         self.corpus, self.recipe, self.folder = corpus, recipe, folder
-        self.model = JointModel(trunk, corpus.embeddings, width(corpus.targets.parts), recipe.seed)
+        self.model = JointModel(trunk, _first_features(trunk, corpus), width(corpus.targets.parts), recipe.seed)
         head = list(self.model.head.parameters())
         lora = [p for name, p in self.model.named_parameters() if name.startswith("trunk.")]
         self.optimizer = torch.optim.AdamW(
@@ -115,6 +97,8 @@ class TrunkTrainer:
             spent = time.monotonic() - started
             eta = spent / (self.step - first) * (self.recipe.steps - self.step)
             report(Progress(self.step, self.recipe.steps, value, tokens / spent, eta))
+            if self.step % self.validate_every_steps == 0:
+                self._log_validation()
             if time.monotonic() - saved > checkpoint_every_sec:
                 self.save()
                 saved = time.monotonic()
@@ -153,7 +137,7 @@ class TrunkTrainer:
         partial = self.folder / "checkpoint.partial"
         torch.save(state, partial)
         os.replace(partial, self.folder / "checkpoint.pt")
-        (self.folder / "recipe.json").write_text(json.dumps(asdict(self.recipe) | {"step": self.step}, indent=1))
+        (self.folder / "recipe.json").write_text(json.dumps(self.recipe.model_dump() | {"step": self.step}, indent=1))
 
     def _restore(self) -> None:
         path = self.folder / "checkpoint.pt"
@@ -170,12 +154,50 @@ class TrunkTrainer:
             for name, parameter in self.model.named_parameters():
                 parameter.copy_(values[name])
 
+    def _log_validation(self) -> None:
+        """Append the averaged weights' metrics to validation.jsonl; training goes on with its own weights."""
+        current = {name: p.detach().clone() for name, p in self.model.named_parameters()}
+        self.use_average()
+        record = {"step": self.step, "filters": validate(self.model, self.corpus)}
+        self._assign(current)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "validation.jsonl").open("a") as stream:
+            stream.write(json.dumps(record) + "\n")
+
     def use_average(self) -> None:
         """Put the averaged weights into the model (for validation and export, not for further steps)."""
         self._assign(self.average)
 
 
-def states(trunk: Trunk, tokens: list[list[int]], rows: list[int], budget: int = 4096) -> Iterator[tuple[int, Array]]:
+def _first_features(trunk: Trunk, corpus: Corpus) -> Tensor:
+    rows = [row for source, _ in corpus.passes for row in source][:_STATISTICS_ROWS]
+    found = dict(states(trunk, corpus.tokens, rows))
+    state = torch.from_numpy(np.stack([found[row] for row in rows]))
+    return torch.cat((state, corpus.embeddings[rows]), -1)
+
+
+def validate(model: JointModel, corpus: Corpus) -> dict[str, dict[str, float]]:
+    """Weighted MAE, Spearman and average precision of relevant articles, by filter, on the validation rows."""
+    outputs = torch.empty(len(corpus.val_rows), width(corpus.targets.parts))
+    place = {row: at for at, row in enumerate(corpus.val_rows)}
+    with torch.no_grad():
+        for part in micro_batches(corpus.val_rows, corpus.tokens, _INFERENCE_BUDGET):
+            batch = pad(part, corpus.tokens)
+            found = model(batch.ids, batch.lengths, corpus.embeddings[batch.rows])
+            outputs[[place[row] for row in part]] = found
+    guess = corpus.targets.restore(outputs).numpy()
+    truth = corpus.targets.restore(corpus.targets.values[corpus.val_rows]).numpy()
+    result = {}
+    for part in corpus.targets.parts:
+        known = ~np.isnan(truth[:, part.weighted])
+        if known.sum() > 1:
+            result[part.spec.name] = ranking(
+                np.clip(guess[known, part.weighted], 0, 10), truth[known, part.weighted], part.spec.gate.relevant_at
+            )
+    return result
+
+
+def states(trunk: Trunk, tokens: list[list[int]], rows: list[int], budget: int = _INFERENCE_BUDGET) -> Iterator[tuple[int, Array]]:
     """(row, trunk state [hidden]) of each article, in batches of similar length."""
     with torch.inference_mode():
         for part in micro_batches(rows, tokens, budget):

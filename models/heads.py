@@ -1,0 +1,122 @@
+"""Small heads over vectors, in numpy: filter heads, probes and the commerce head.
+
+Every product is matrix times vector, one article at a time: matrix times matrix rounds differently with the batch's
+shape, and a record must not depend on its neighbours.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from core.cascade import ProbeOutput
+from core.errors import PackageError
+
+Vector = NDArray[np.float32]
+Matrix = NDArray[np.float32]
+_NAMES = ("center", "scale", "skip", "bias", "hidden", "hidden_bias", "out")
+
+
+@dataclass(frozen=True)
+class Perceptron:
+    """y = skip z + out relu(hidden z + hidden_bias) + bias, with z = (x - center) / scale.
+
+    center, scale: [inputs]. skip: [outputs, inputs]. hidden: [units, inputs]; no units make it linear.
+    out: [outputs, units].
+    """
+
+    center: Vector
+    scale: Vector
+    skip: Matrix
+    bias: Vector
+    hidden: Matrix
+    hidden_bias: Vector
+    out: Matrix
+
+    @property
+    def inputs(self) -> int:
+        return len(self.center)
+
+    @property
+    def outputs(self) -> int:
+        return len(self.bias)
+
+    def __call__(self, x: Vector) -> Vector:
+        """Args: x: [inputs] float32. Returns: [outputs] float32."""
+        z = (x - self.center) / self.scale
+        units = np.maximum(self.hidden @ z + self.hidden_bias, np.float32(0))
+        y: Vector = self.skip @ z + self.out @ units + self.bias
+        return y
+
+    def rows(self, x: Matrix) -> Matrix:
+        """[n, outputs] of [n, inputs], each row as if it came alone."""
+        return np.stack([self(row) for row in x]) if len(x) else np.zeros((0, self.outputs), dtype=np.float32)
+
+    def save(self, path: Path) -> None:
+        save_file({name: np.ascontiguousarray(getattr(self, name)) for name in _NAMES}, path)
+
+    @classmethod
+    def load(cls, path: Path) -> "Perceptron":
+        """Raises: PackageError: the file is missing, damaged or of another shape."""
+        try:
+            tensors = load_file(path)
+            head = cls(**{name: tensors[name].astype(np.float32, copy=False) for name in _NAMES})
+        except (OSError, SafetensorError, KeyError) as error:
+            raise PackageError(f"{path}: {error!r}.", action="Restore the package from its source.") from error
+        head.check(path)
+        return head
+
+    def check(self, path: Path) -> None:
+        units, inputs, outputs = len(self.hidden_bias), self.inputs, self.outputs
+        expected = {
+            "scale": (inputs,),
+            "skip": (outputs, inputs),
+            "hidden": (units, inputs),
+            "out": (outputs, units),
+        }
+        for name, shape in expected.items():
+            if getattr(self, name).shape != shape:
+                raise PackageError(
+                    f"{path}: {name} has shape {getattr(self, name).shape}, expected {shape}.",
+                    action="Restore the package from its source.",
+                )
+        if not all(np.isfinite(getattr(self, name)).all() for name in _NAMES):
+            raise PackageError(f"{path}: contains values that are not finite.", action="Do not use this package.")
+
+
+def load_head(path: Path, inputs: int, outputs: int) -> Perceptron:
+    """A perceptron of the expected sizes; the error names the file."""
+    head = Perceptron.load(path)
+    if (head.inputs, head.outputs) != (inputs, outputs):
+        raise PackageError(
+            f"{path}: maps {head.inputs} inputs to {head.outputs} outputs, expected {inputs} to {outputs}.",
+            action="The head belongs to another trunk, encoder or config.yaml: release the package again.",
+        )
+    return head
+
+
+@dataclass(frozen=True)
+class HeadProbes:
+    """Every filter's probe and the commerce head over one embedding (core.cascade.Probes).
+
+    A probe gives one output per dimension, and last the gate's logit.
+    """
+
+    commerce_head: Perceptron
+    probes: Mapping[str, Perceptron]
+
+    def commerce(self, embedding: Vector) -> float:
+        """Probability that the article sells rather than reports."""
+        return sigmoid(float(self.commerce_head(embedding)[0]))
+
+    def predict(self, embedding: Vector) -> Mapping[str, ProbeOutput]:
+        outputs = {name: probe(embedding) for name, probe in self.probes.items()}
+        return {name: ProbeOutput(gate=sigmoid(float(y[-1])), raw=y[:-1]) for name, y in outputs.items()}
+
+
+def sigmoid(logit: float) -> float:
+    return float(1 / (1 + np.exp(-np.clip(logit, -60, 60))))
