@@ -10,9 +10,11 @@ Vectors = NDArray[np.float32]
 
 NEAR_DUPLICATE = 0.97
 """Cosine of e5 embeddings; parallel translations reach .93-.95."""
-DIVERSITY = 0.3
+DIVERSITY = 0.15
 """Share of the score that is taken off for likeness to what was picked before (maximal marginal relevance)."""
 _NEIGHBOURS = 5
+_POOL = 3
+"""Diversity chooses among this many times `top` of the best ranked: it must not reach for the irrelevant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ def screen(
     likeness = _closest(candidates, known)
     picks: list[Pick] = []
     open_rows = likeness < NEAR_DUPLICATE
+    open_rows &= score >= np.sort(score[open_rows])[-_POOL * top :].min(initial=np.inf)
     while len(picks) < top and open_rows.any():
         gain = np.where(open_rows, (1 - DIVERSITY) * score - DIVERSITY * _band(likeness), -np.inf)
         row = int(gain.argmax())
@@ -64,16 +67,20 @@ def _nearness(candidates: Vectors, positives: Vectors) -> NDArray[np.float64]:
     """Mean cosine to the nearest few positives: one odd positive must not decide alone."""
     cosines = candidates @ positives.T
     few = min(_NEIGHBOURS, cosines.shape[1])
-    return np.mean(np.partition(cosines, -few, axis=1)[:, -few:], axis=1, dtype=np.float64)
+    return np.asarray(np.partition(cosines, -few, axis=1)[:, -few:].mean(axis=1), dtype=np.float64)
 
 
 def _closest(candidates: Vectors, known: Vectors) -> NDArray[np.float32]:
-    return np.max(candidates @ known.T, axis=1) if len(known) else np.full(len(candidates), -1, np.float32)
+    if not len(known):
+        return np.full(len(candidates), -1, dtype=np.float32)
+    closest: NDArray[np.float32] = (candidates @ known.T).max(axis=1)
+    return closest
 
 
 def _band(cosines: NDArray[np.float32]) -> NDArray[np.float32]:
     """e5 cosines of unrelated texts lie near .75: stretch what is above to [0, 1]."""
-    return np.clip((cosines - 0.75) / 0.25, 0, 1)
+    stretched: NDArray[np.float32] = np.clip((cosines - 0.75) / 0.25, 0, 1)
+    return stretched
 
 
 def _ranks(values: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
