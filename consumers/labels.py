@@ -40,6 +40,11 @@ class LabelsStage:
         return [()] * len(batch)
 
 
+async def open_stage(settings: Settings) -> LabelsStage:
+    """The stage on the configured store, for the cluster that answers now."""
+    return LabelsStage(LabelStore(settings.label_store), await cluster_id(settings))
+
+
 async def cluster_id(settings: Settings) -> str:
     """The id that the brokers give their cluster; the embedded broker has a new one at every start."""
     from aiokafka.admin import AIOKafkaAdminClient

@@ -1,0 +1,66 @@
+"""The screen stage: raw records to gated, rejected or, where every gate is closed, scored ones."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from consumers.active import Active
+from consumers.metrics import SilentRecorder, StageRecorder
+from consumers.records import Message, Outcome, Record
+from core.article import Article, decode_article
+from core.cascade import Cascade, Judged
+from core.claims import ClaimStore
+from core.errors import RefusedRecord
+from core.messages import Gated, Rejected, Scored
+from core.topics import GATED, RAW, REJECTED, SCORED
+
+
+def silent() -> StageRecorder:
+    return SilentRecorder().stage("")
+
+
+@dataclass
+class ScreenStage:
+    """Thin: the cascade decides, this turns its answers into messages."""
+
+    active: Active
+    claims: ClaimStore
+    recorder: StageRecorder = field(default_factory=silent)
+    name: str = "screen"
+    source: str = RAW
+
+    def decode(self, record: Record) -> Article:
+        return decode_article(record.body)
+
+    def handle(self, batch: Sequence[Article]) -> Sequence[Outcome]:
+        cascade = self.active.cascade
+        prepared = cascade.prepare(batch, self.claims)
+        with self.recorder.model():
+            gated = iter(cascade.embed([item for item in prepared if isinstance(item, Article)]))
+            answers = [cascade.judge(next(gated)) if isinstance(item, Article) else item for item in prepared]
+        self.recorder.rejected([answer.reason for answer in answers if isinstance(answer, Rejected)])
+        return [self._outcome(cascade, answer) for answer in answers]
+
+    def _outcome(self, cascade: Cascade, answer: Judged | Rejected | RefusedRecord) -> Outcome:
+        match answer:
+            case Rejected():
+                return [rejected_message(answer)]
+            case Judged(open=()):
+                (outcome,) = cascade.score([answer])
+                self.recorder.scored([outcome.scored])
+                return [scored_message(outcome.scored)]
+            case Judged():
+                return [gated_message(answer.gated)]
+            case RefusedRecord():
+                return answer
+
+
+def rejected_message(rejected: Rejected) -> Message:
+    return Message(REJECTED, rejected.article.id.encode(), rejected.to_bytes())
+
+
+def scored_message(scored: Scored) -> Message:
+    return Message(SCORED, scored.article.id.encode(), scored.to_bytes())
+
+
+def gated_message(gated: Gated) -> Message:
+    return Message(GATED, gated.article.id.encode(), gated.to_bytes())
