@@ -198,7 +198,7 @@ class OracleLabel:
 
     `propensity` is the probability that this label was asked for (routing times budget); `weighted` and
     `stage` are what the stream had predicted, for live quality estimates. `evidence` holds quotes by
-    dimension that do occur in the text; `unsupported` names dimensions whose quote does not.
+    dimension, and only such as do occur in the text.
     """
 
     version: str
@@ -211,7 +211,6 @@ class OracleLabel:
     stage: str | None = None
     cost_usd: float = 0.0
     evidence: dict[str, str] = field(default_factory=dict)
-    unsupported: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__dataclass_fields__}
