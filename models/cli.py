@@ -11,5 +11,5 @@ def register(app: typer.Typer) -> None:
     from models.filters_cli import filters
 
     app.add_typer(filters, name="filters")
-    if importlib.util.find_spec("models.oracle"):
+    if importlib.util.find_spec("models.oracle") and importlib.util.find_spec("models.oracle.cli"):
         importlib.import_module("models.oracle.cli").register(app)
