@@ -20,7 +20,7 @@ from core.errors import RefusedRecord
 from core.messages import FilterResult, Gated, OracleAsk, OracleRequest, Rejected, Scored
 from core.package import FilterPackage
 from core.releases import ReleaseSet
-from core.routing import Evidence, audits_closed, route
+from core.routing import Evidence, RoutingDecision, audits_closed, route, route_audited
 from core.scoring import weigh
 from core.spec import FilterSpec
 from core.text import apply_rules, clean_article, content_hash, model_text
@@ -158,10 +158,14 @@ class Cascade:
         results: dict[str, FilterResult] = {}
         asks: dict[str, OracleAsk] = {}
         for name, package in self.packages.items():
-            result, propensity = _result(package, article, judged.probes[name], raw.get(name))
+            probe, output = judged.probes[name], raw.get(name)
+            audited = self.gates and output is not None and not package.gate.is_open(probe.gate)
+            result, decision = _result(package, article, probe, output, audited)
             results[name] = result
-            if result.oracle:
-                asks[name] = OracleAsk(result.version, result.oracle, propensity, result.weighted, result.stage)
+            if decision.reason:
+                asks[name] = OracleAsk(
+                    result.version, decision.reason, decision.propensity, result.weighted, result.stage
+                )
         scored = Scored(article, judged.commerce, results, self.releases.id)
         request = OracleRequest(article, asks, self.releases.id) if asks else None
         return ScoreOutcome(scored, request)
@@ -178,9 +182,12 @@ def passes_prefilter(spec: FilterSpec, article: Article) -> bool:
 
 
 def _result(
-    package: FilterPackage, article: Article, probe: ProbeOutput, raw: Vector | None
-) -> tuple[FilterResult, float]:
-    """One filter's result from the scorer's output, or from the probe's where the gate closed it."""
+    package: FilterPackage, article: Article, probe: ProbeOutput, raw: Vector | None, audited: bool
+) -> tuple[FilterResult, RoutingDecision]:
+    """One filter's result from the scorer's output, or from the probe's where the gate closed it.
+
+    `audited`: the gate closed the filter, and the audit had it scored all the same.
+    """
     spec = package.spec
     probe_scores = package.calibration.apply("probe", spec.dimension_names, probe.raw)
     probe_weighted = weigh(spec, probe_scores)
@@ -204,6 +211,8 @@ def _result(
         oracle=None,
     )
     if raw is None:
-        return result, 0.0
+        return result, RoutingDecision(0.0, None)
+    if audited:
+        return replace(result, oracle="audit"), route_audited(spec)
     decision = route(spec, article.id, Evidence(weighted.value, interval, probe_weighted.value))
-    return replace(result, oracle=decision.reason), decision.propensity
+    return replace(result, oracle=decision.reason), decision

@@ -10,7 +10,7 @@ from typing import Literal
 
 from core.spec import FilterSpec
 
-Reason = Literal["near_threshold", "audit"]
+Reason = Literal["near_threshold", "audit", "gate_audit"]
 
 _SEED = "stillhouse-routing-1"
 
@@ -69,3 +69,11 @@ def route(spec: FilterSpec, article_id: str, evidence: Evidence) -> RoutingDecis
 def audits_closed(spec: FilterSpec, article_id: str) -> bool:
     """True if a filter that the gate closed is scored all the same, at the audit rate."""
     return uniform(article_id, f"gate-audit:{spec.name}") < spec.routing.audit_rate
+
+
+def route_audited(spec: FilterSpec) -> RoutingDecision:
+    """Decide for a filter that `audits_closed` had scored: always asked, so its propensity is that of the audit.
+
+    These labels alone say what the gate misses; thinned once more by `route`, none would ever arrive.
+    """
+    return RoutingDecision(propensity=spec.routing.audit_rate, reason="gate_audit")

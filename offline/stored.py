@@ -109,7 +109,7 @@ class Entry:
             )
             for name, label in labelled.labels.items()
         ]
-        return cls(origin, labelled.article, labels)
+        return cls(origin, labelled.article if labels else None, labels)
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,3 +100,20 @@ def test_an_id_conflict_claims_no_text():
     claims.claim([Claim("1", "x"), Claim("1", "y")])
     (answer,) = claims.claim([Claim("2", "y")])
     assert answer.owner == "2"
+
+
+def test_a_share_of_closed_filters_is_scored_and_always_asked(tmp_path):
+    """What the gate misses is known from these alone: their propensity is the audit rate, not its square."""
+    package = load_package(
+        write_package(
+            tmp_path, "shut", gate={"threshold": 2.0}, routing={"audit_rate": 0.1, "near_threshold_rate": 0.0}
+        )
+    )
+    cascade = fake_cascade({"shut": package}, commerce_threshold=2.0)
+    judged = [cascade.judge(gated) for gated in cascade.embed([article(n) for n in range(600)])]
+    outcomes = cascade.score(judged)
+    asked = [outcome.request.filters["shut"] for outcome in outcomes if outcome.request]
+    assert {(ask.reason, ask.propensity) for ask in asked} == {("gate_audit", 0.1)}
+    assert len(asked) == sum(o.scored.filters["shut"].stage == "scorer" for o in outcomes)
+    assert len(asked) == sum(o.scored.filters["shut"].oracle == "audit" for o in outcomes)
+    assert 30 <= len(asked) <= 95
