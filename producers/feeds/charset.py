@@ -5,6 +5,7 @@ import re
 
 _XML_DECLARED = re.compile(rb"""^\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["']""")
 _XML_DECLARATION = re.compile(r"^\s*<\?xml[^>]{0,300}\?>")
+_HTML_DECLARED = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?([A-Za-z0-9._-]{1,40})""", re.IGNORECASE)
 _HTTP_CHARSET = re.compile(r"""charset\s*=\s*["']?([A-Za-z0-9._-]{1,40})""", re.IGNORECASE)
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"),
          (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))  # fmt: skip
@@ -46,7 +47,7 @@ def xml_text(body: bytes, content_type: str = "") -> str:
 
 def _declared(body: bytes, content_type: str) -> list[str]:
     found = [match[1] for match in [_HTTP_CHARSET.search(content_type)] if match]
-    if match := _XML_DECLARED.match(body[:400]):
+    if match := _XML_DECLARED.match(body[:400]) or _HTML_DECLARED.search(body[:4096]):
         found.append(match[1].decode("ascii"))
     return [name for name in found if name.lower() not in ("us-ascii", "ascii", "utf-8", "utf8")]
 

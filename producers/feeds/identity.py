@@ -70,13 +70,12 @@ def url_key(url: str) -> str | None:
 def entry_keys(feed_url: str, entries: Sequence[RawEntry]) -> list[tuple[str, ...]]:
     """What each entry of a document is recognised by, most telling first; never empty.
 
-    A link or guid that several entries share (the home page, "0") names none of them. The last key is the exact
-    combination of all names: it recognises an entry whose neighbours made its link ambiguous in one poll only.
+    A link or guid that entries of different titles share (the home page, "0") names none of them. The last key is
+    the exact combination of all names: it recognises an entry whose neighbours made its link ambiguous in one poll.
     """
     scope = canonical_url(feed_url) or feed_url
-    names = {(entry.link, entry.guid, entry.title) for entry in entries}
-    links = Counter(canonical_url(link) for link, _, _ in names)
-    guids = Counter(guid for _, guid, _ in names)
+    links = Counter(link for link, _ in {(canonical_url(entry.link), entry.title) for entry in entries})
+    guids = Counter(guid for guid, _ in {(entry.guid, entry.title) for entry in entries})
     keys = []
     for entry in entries:
         link = canonical_url(entry.link)

@@ -1,0 +1,248 @@
+"""What was seen and published, and how each feed fares: one SQLite file that survives any kill.
+
+Order of an entry's life, each step committed before the next begins:
+1. admit: its keys and its content are stored, together with the validators (ETag) of the document that named it.
+   From here on a server that answers "unchanged" loses nothing.
+2. freeze: the final bytes of its article are stored. What is sent twice is sent as the same bytes.
+3. confirm: Kafka has the article; the content is dropped, id and keys stay.
+"""
+
+import fcntl
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+import orjson
+
+from core.errors import StillhouseError
+from producers.feeds.compose import Composed
+from producers.feeds.entry import Entry
+from producers.feeds.identity import article_id
+
+FILE_NAME = "feeds.sqlite"
+KEEP_DAYS = 90
+"""Ids are forgotten this long after their feed stopped listing them; the stream's own duplicate check remains."""
+
+_SCHEMA = """
+create table if not exists feeds(
+    url text primary key, etag text, last_modified text, title text not null default '',
+    outcome text not null default 'new', detail text not null default '', failures integer not null default 0,
+    next_poll real not null default 0, polled_at real, read_at real, published integer not null default 0);
+create table if not exists entries(
+    id text primary key, feed text not null, title text not null, listed_at real not null,
+    stage text not null check (stage in ('admitted', 'frozen', 'published')), content blob);
+create index if not exists waiting on entries(feed) where stage != 'published';
+create table if not exists keys(key text primary key, id text not null) without rowid;
+create index if not exists keys_by_id on keys(id);
+"""
+
+_PUBLISHED = "update entries set stage = 'published', content = null"
+
+
+@dataclass(frozen=True, slots=True)
+class FeedState:
+    """How a feed fares. `outcome` is `ok`, `unchanged`, `new` or the code of the last error."""
+
+    url: str
+    etag: str | None = None
+    last_modified: str | None = None
+    title: str = ""
+    outcome: str = "new"
+    detail: str = ""
+    failures: int = 0
+    next_poll: float = 0.0
+    polled_at: float | None = None
+    read_at: float | None = None
+    published: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An entry on its way: admitted (`entry` is set) or frozen (`payload` is set)."""
+
+    id: str
+    entry: Entry | None
+    payload: bytes | None
+
+
+class FeedsState:
+    """Use it as a context manager; one process at a time may hold it for writing."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = _exclusive_lock(folder / "feeds.lock")
+        self._db = sqlite3.connect(folder / FILE_NAME, isolation_level=None)
+        self._db.execute("pragma journal_mode=wal")
+        # full: an id that Kafka has must not be forgotten by a power cut either; commits are few and batched.
+        self._db.execute("pragma synchronous=full")
+        self._db.executescript(_SCHEMA)
+
+    def __enter__(self) -> "FeedsState":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._db.close()
+        self._lock.close()
+
+    def feed(self, url: str) -> FeedState:
+        return read_feed(self._db, url)
+
+    def save_feed(self, feed: FeedState) -> None:
+        with self._transaction():
+            self._write_feed(feed)
+
+    def admit(self, feed: FeedState, entries: Sequence[Entry]) -> int:
+        """Step 1, with the feed's new validators; returns how many entries are new.
+
+        An entry known under any of its keys is the same story: its first version stays, and its other names are
+        learnt.
+        """
+        new = 0
+        assert feed.read_at is not None
+        with self._transaction():
+            self._write_feed(feed)
+            for entry in entries:
+                known = find(self._db, entry.keys)
+                identifier = known or article_id(entry.keys)
+                if known is None:
+                    new += 1
+                    row = (identifier, feed.url, _folded(entry.title), feed.read_at, orjson.dumps(entry))
+                    self._db.execute("insert or ignore into entries values(?, ?, ?, ?, 'admitted', ?)", row)
+                else:
+                    self._db.execute("update entries set listed_at = ? where id = ?", (feed.read_at, identifier))
+                self._learn(entry.keys, identifier)
+        return new
+
+    def waiting(self, feed_url: str, limit: int) -> list[Waiting]:
+        """Entries of a feed that Kafka has not confirmed, frozen ones first."""
+        rows = self._db.execute(
+            "select id, stage, content from entries where feed = ? and stage != 'published' "
+            "order by stage desc, rowid limit ?",
+            (feed_url, limit),
+        )
+        return [
+            Waiting(identifier, None, content) if stage == "frozen" else Waiting(identifier, _unpack(content), None)
+            for identifier, stage, content in rows
+        ]
+
+    def feeds_with_waiting(self) -> list[str]:
+        return [url for (url,) in self._db.execute("select distinct feed from entries where stage != 'published'")]
+
+    def freeze(self, articles: Iterable[Composed]) -> list[Composed]:
+        """Step 2; returns those to send. One whose page names a story already known under another id is dropped."""
+        fresh = []
+        with self._transaction():
+            for article in articles:
+                if self._is_told_elsewhere(article):
+                    self._db.execute(f"{_PUBLISHED} where id = ?", (article.id,))
+                    continue
+                fresh.append(article)
+                self._db.execute(
+                    "update entries set stage = 'frozen', content = ? where id = ?", (article.payload, article.id)
+                )
+                self._learn(article.keys, article.id)
+        return fresh
+
+    def confirm(self, feed_url: str, ids: Sequence[str]) -> None:
+        """Step 3."""
+        with self._transaction():
+            self._db.executemany(f"{_PUBLISHED} where id = ?", ((identifier,) for identifier in ids))
+            self._db.execute("update feeds set published = published + ? where url = ?", (len(ids), feed_url))
+
+    def forget_old(self) -> int:
+        """Drop published ids that their feed, though read since, has not listed for KEEP_DAYS; returns how many."""
+        with self._transaction():
+            old = self._db.execute(
+                "delete from entries where stage = 'published' and listed_at < "
+                "(select read_at from feeds where url = entries.feed) - ? returning id",
+                (KEEP_DAYS * 86_400,),
+            ).fetchall()
+            self._db.executemany("delete from keys where id = ?", old)
+        return len(old)
+
+    def _is_told_elsewhere(self, article: Composed) -> bool:
+        """True if another entry of the same title has the page's address. The title must agree: sites that send
+        every visitor to one page of theirs (a login, a consent page) would otherwise have a single article."""
+        same_story = (
+            "select 1 from keys join entries other on other.id = keys.id join entries own on own.id = ? "
+            "where keys.key = ? and other.id != own.id and other.title = own.title and own.title != ''"
+        )
+        return any(self._db.execute(same_story, (article.id, key)).fetchone() for key in article.keys)
+
+    def _learn(self, keys: Iterable[str], identifier: str) -> None:
+        self._db.executemany("insert or ignore into keys values(?, ?)", ((key, identifier) for key in keys))
+
+    def _write_feed(self, feed: FeedState) -> None:
+        self._db.execute(
+            "insert into feeds values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict(url) do update set "
+            "etag = excluded.etag, last_modified = excluded.last_modified, title = excluded.title, "
+            "outcome = excluded.outcome, detail = excluded.detail, failures = excluded.failures, "
+            "next_poll = excluded.next_poll, polled_at = excluded.polled_at, read_at = excluded.read_at",
+            tuple(getattr(feed, name) for name in FeedState.__dataclass_fields__),
+        )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("begin immediate")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("rollback")
+            raise
+        self._db.execute("commit")
+
+
+def find(db: sqlite3.Connection, keys: Sequence[str]) -> str | None:
+    """Id of the story that is known under one of `keys`; the most telling one decides."""
+    for key in keys:
+        if row := db.execute("select id from keys where key = ?", (key,)).fetchone():
+            return str(row[0])
+    return None
+
+
+def read_feed(db: sqlite3.Connection, url: str) -> FeedState:
+    row = db.execute("select * from feeds where url = ?", (url,)).fetchone()
+    return FeedState(*row) if row else FeedState(url)
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[sqlite3.Connection | None]:
+    """The state for commands that only look; None before the first run."""
+    file = folder / FILE_NAME
+    if not file.exists():
+        yield None
+        return
+    db = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
+    try:
+        yield db
+    finally:
+        db.close()
+
+
+def _exclusive_lock(file: Path) -> IO[str]:
+    """Held until closed; a killed process lets go of it."""
+    handle = file.open("w")
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        handle.close()
+        raise StillhouseError(
+            f"Another process reads feeds with the state in {file.parent}.",
+            action="Stop it, or give this one a STILLHOUSE_HOME of its own.",
+        ) from None
+    return handle
+
+
+def _folded(title: str) -> str:
+    return " ".join(title.casefold().split())
+
+
+def _unpack(content: bytes) -> Entry:
+    record = orjson.loads(content)
+    return Entry(**{**record, "keys": tuple(record["keys"]), "categories": tuple(record["categories"])})
