@@ -3,10 +3,8 @@
 import logging
 import random
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
 from urllib.parse import urlsplit
 
 from core.errors import StillhouseError
@@ -16,6 +14,7 @@ from producers.feeds.errors import FetchError, ParseError
 from producers.feeds.fetch import Document, Fetcher
 from producers.feeds.pages import PageReader
 from producers.feeds.parse import Source, parse_feed
+from producers.feeds.report import RunReport
 from producers.feeds.schedule import SLOW_AFTER_FAILURES, HostGate, next_poll
 from producers.feeds.sink import Sink
 from producers.feeds.state import FeedsState, FeedState, Waiting
@@ -33,31 +32,6 @@ _BATCH = 20
 _MAX_VALIDATOR_CHARS = 1_000
 
 
-class FeedRecorder(Protocol):
-    """What feeds report to metrics."""
-
-    def feed_poll(self, feed: str, outcome: str, failures_in_a_row: int) -> None: ...
-
-    def feed_entries(self, outcome: str, count: int = 1) -> None: ...
-
-
-class SilentRecorder:
-    """Metrics are off."""
-
-    def feed_poll(self, feed: str, outcome: str, failures_in_a_row: int) -> None: ...
-
-    def feed_entries(self, outcome: str, count: int = 1) -> None: ...
-
-
-@dataclass
-class RunReport:
-    """What a run did: polls by outcome, entries by outcome, and the feeds that fail, with the reason."""
-
-    polls: Counter[str] = field(default_factory=Counter)
-    entries: Counter[str] = field(default_factory=Counter)
-    failing: dict[str, str] = field(default_factory=dict)
-
-
 @dataclass(frozen=True)
 class Tools:
     """What the service works with."""
@@ -68,58 +42,13 @@ class Tools:
     pages: PageReader
     workers: Workers
     sink: Sink
-    recorder: FeedRecorder = field(default_factory=SilentRecorder)
+    report: RunReport = field(default_factory=RunReport)
 
 
 class Poller:
     def __init__(self, tools: Tools, rng: random.Random) -> None:
         self._tools = tools
         self._rng = rng
-        self.report = RunReport()
-
-    async def poll(feed: Subscription) -> None:
-            async with turns:
-                await self.poll(feed)
-
-        async with asyncio.TaskGroup() as tasks:
-            for orphan in self._orphans():
-                tasks.create_task(self.publish_waiting(orphan))
-            for feed in self._feeds.values():
-                state = self._tools.state.feed(feed.url)
-                if state.outcome == "gone" or (state.failures and state.next_poll > now):
-                    self.count(feed.url, state.outcome if state.outcome == "gone" else "waiting", state.failures)
-                    await self.publish_waiting(feed)
-                    continue
-                tasks.create_task(poll(feed))
-        return self.report
-
-    async def run(self) -> None:
-        """Poll feeds as they become due, until cancelled."""
-        for orphan in self._orphans():
-            await self.publish_waiting(orphan)
-        due = {feed.url: self._due(feed) for feed in self._feeds.values()}
-        running: dict[asyncio.Task[None], Subscription] = {}
-        try:
-            while True:
-                for url in sorted(due, key=due.__getitem__):
-                    if due[url] > time.time() or len(running) >= self._concurrency:
-                        break
-                    del due[url]
-                    running[asyncio.create_task(self.poll(self._feeds[url]))] = self._feeds[url]
-                soonest_sec = max(0.05, min(due.values(), default=_NEVER) - time.time())
-                timeout_sec = _MAX_SLEEP_SEC if len(running) >= self._concurrency else min(soonest_sec, _MAX_SLEEP_SEC)
-                if not running:
-                    await asyncio.sleep(timeout_sec)
-                    continue
-                done, _ = await asyncio.wait(running, timeout=timeout_sec, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    task.result()
-                    feed = running.pop(task)
-                    due[feed.url] = self._due(feed)
-        finally:
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
 
     async def poll(self, feed: Subscription) -> None:
         """One poll, whatever its end; what was admitted before is published even if the feed is away now."""
@@ -134,7 +63,7 @@ class Poller:
             # A fault of ours that one feed brings out must not stop the others.
             log.exception("Feed %s could not be read", feed.url)
             state = self._failed(feed, before, ParseError("internal_error", repr(error)))
-        self.count(feed.url, state.outcome, state.failures)
+        self._tools.report.poll(feed.url, state.outcome, state.failures)
         await self.publish_waiting(feed)
 
     async def _read(self, feed: Subscription, before: FeedState) -> FeedState:
@@ -159,7 +88,7 @@ class Poller:
             last_modified=_validator(document, parsed, "last-modified"),
         )
         new = self._tools.state.admit(state, parsed.entries)
-        self._entries(new=new, known=len(parsed.entries) - new, empty=parsed.dropped)
+        self._tools.report.entries(new=new, known=len(parsed.entries) - new, empty=parsed.dropped)
         return state
 
     async def publish_waiting(self, feed: Subscription) -> None:
@@ -171,13 +100,13 @@ class Poller:
             articles = frozen + [(article.id, article.payload) for article in composed]
             await self._tools.sink.publish(articles)
             self._tools.state.confirm(feed.url, [identifier for identifier, _ in articles])
-            self._entries(published=len(articles), same_story=len(waiting) - len(articles))
+            self._tools.report.entries(published=len(articles), same_story=len(waiting) - len(articles))
 
     async def _draft(self, item: Waiting, feed: Subscription, title: str) -> Draft:
         assert item.entry is not None
         answer = await self._tools.pages.read(item.entry, feed.fulltext)
         if answer.outcome != "not_wanted":
-            self._entries(**{"page_read" if answer.page else f"page_{answer.outcome}": 1})
+            self._tools.report.entries(**{"page_read" if answer.page else f"page_{answer.outcome}": 1})
         return Draft(item.id, item.entry, title, feed.tags, answer.page, answer.outcome == "paywall")
 
     async def _compose(self, drafts: Sequence[Draft]) -> list[Composed]:
@@ -199,25 +128,15 @@ class Poller:
         now, failures = time.time(), before.failures + (error.outcome != "paused")
         due = next_poll(now, feed.every_min * 60, failures, wait_sec, self._rng)
         if error.outcome == "gone":
-            due = _NEVER
+            due = NEVER
         level = logging.WARNING if failures >= SLOW_AFTER_FAILURES or error.outcome == "gone" else logging.INFO
         log.log(level, "Feed %s: %s (failure %d in a row)", feed.url, error, failures)
-        self.report.failing[feed.url] = f"{error}"
+        self._tools.report.failing[feed.url] = f"{error}"
         state = replace(
             before, outcome=error.outcome, detail=error.detail, failures=failures, polled_at=now, next_poll=due
         )
         self._tools.state.save_feed(state)
         return state
-
-    def count(self, url: str, outcome: str, failures: int) -> None:
-        self.report.polls[outcome] += 1
-        self._tools.recorder.feed_poll(url, outcome, failures)
-
-    def _entries(self, **outcomes: int) -> None:
-        for outcome, count in outcomes.items():
-            if count:
-                self.report.entries[outcome] += count
-                self._tools.recorder.feed_entries(outcome, count)
 
 
 def _parse(arguments: tuple[bytes, Source]) -> Feed:
