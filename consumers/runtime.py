@@ -6,16 +6,15 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, Literal
 
-from aiokafka import AIOKafkaConsumer
-
 from consumers import topics
 from consumers.active import ActiveReleases, Announcement, Loader
-from consumers.app import StageBroker, Wiring, build_broker, stream
+from consumers.app import StageBroker, Wiring, build_broker, stream, until_stopped
 from consumers.attempts import SqliteAttempts
 from consumers.claims import SqliteClaims
 from consumers.delivery import Backoff
 from consumers.kafka import KafkaPublisher, browser, to_record
 from consumers.metrics import Recorder, open_recorder
+from consumers.reading import read_to_end
 from consumers.records import Record, Stage
 from consumers.score import ScoreStage
 from consumers.screen import ScreenStage
@@ -23,7 +22,7 @@ from consumers.tracing import open_tracing
 from core.errors import RefusedRecord, StillhouseError, TransientError
 from core.releases import load_activation
 from core.settings import Settings
-from core.topics import RELEASES
+from core.topics import ORACLE_REQUESTS, RELEASES
 
 log = logging.getLogger("stillhouse.runtime")
 
@@ -70,6 +69,12 @@ async def open_stream(settings: Settings, names: Sequence[StageName], loader: Lo
             await publisher.close()
 
 
+async def run_stream(settings: Settings, names: Sequence[StageName], loader: Loader) -> None:
+    """The named stages until SIGTERM or SIGINT."""
+    async with open_stream(settings, names, loader):
+        await until_stopped()
+
+
 async def prepare_topics(settings: Settings) -> None:
     """Wait for the broker, and make the topics on an embedded one. Says which address does not answer."""
     backoff = Backoff()
@@ -96,7 +101,9 @@ async def _open_active(
     """The active set under all announcements so far, and the task that follows those to come."""
     consumer = browser(settings, RELEASES)
     await consumer.start()
-    announced = [a for record in await _read_to_end(consumer) if (a := _announcement(record))]
+    records: list[Record] = []
+    await read_to_end(consumer, records.append)
+    announced = [a for record in records if (a := _announcement(record))]
     configured = load_activation(settings.filters)
     active = await asyncio.to_thread(ActiveReleases, configured, loader, settings.filters, announced, recorder)
 
@@ -118,6 +125,8 @@ async def _open_sinks(settings: Settings, names: Sequence[StageName], recorder: 
 
         if stage := await oracle.open_stage(settings, recorder):
             stages.append(stage)
+        else:
+            log.warning("No oracle key: requests stay on %s until GEMINI_API_KEY is set.", ORACLE_REQUESTS)
     if "labels" in names:
         from consumers import labels
 
@@ -131,12 +140,3 @@ def _announcement(record: Record) -> Announcement | None:
     except RefusedRecord as refusal:
         log.error("A record of %s is ignored: %s", RELEASES, refusal)
         return None
-
-
-async def _read_to_end(consumer: AIOKafkaConsumer) -> list[Record]:
-    records: list[Record] = []
-    ends = await consumer.end_offsets(consumer.assignment())
-    while any([await consumer.position(partition) < end for partition, end in ends.items()]):
-        for batch in (await consumer.getmany(timeout_ms=500)).values():
-            records += map(to_record, batch)
-    return records

@@ -1,0 +1,94 @@
+"""`stillhouse status`: how far each stage is behind, and when it will have caught up."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from consumers.reading import reader
+from consumers.topics import admin_client
+from core.settings import Settings
+from core.topics import DEAD, GATED, ORACLE_LABELS, ORACLE_REQUESTS, RAW, REJECTED, SCORED
+
+SOURCES = {"screen": RAW, "score": GATED, "oracle": ORACLE_REQUESTS, "labels": ORACLE_LABELS}
+OUTCOMES = (SCORED, REJECTED, DEAD)
+
+
+@dataclass(frozen=True, slots=True)
+class StageStatus:
+    """`drain_sec` is the time to catch up at the present rates: 0 without lag, None where lag does not shrink."""
+
+    stage: str
+    topic: str
+    lag: int
+    handled_per_sec: float
+    arriving_per_sec: float
+    drain_sec: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """All stages, and how many records each outcome topic holds."""
+
+    stages: tuple[StageStatus, ...]
+    records: Mapping[str, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"stages": [asdict(stage) for stage in self.stages], "records": dict(self.records)}
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Sums over the partitions of a stage's topic at one moment."""
+
+    at: float
+    end: int
+    done: int
+
+
+def stage_status(stage: str, before: Sample, after: Sample) -> StageStatus:
+    """Rates from two samples of one stage."""
+    elapsed = max(after.at - before.at, 1e-9)
+    handled = (after.done - before.done) / elapsed
+    arriving = (after.end - before.end) / elapsed
+    lag = max(0, after.end - after.done)
+    net = handled - arriving
+    drain = 0.0 if lag == 0 else lag / net if net > 0 else None
+    return StageStatus(stage, SOURCES[stage], lag, round(handled, 1), round(arriving, 1), drain and round(drain, 1))
+
+
+async def read_status(settings: Settings, interval_sec: float = 2.0) -> Status:
+    """Two looks at the offsets, `interval_sec` apart. Raises TransientError where no broker answers."""
+    async with admin_client(settings) as admin, reader(settings) as consumer:
+        known = set(await admin.list_topics())
+        stages = [stage for stage, topic in SOURCES.items() if topic in known]
+        before = {stage: await _sample(settings, admin, consumer, stage) for stage in stages}
+        await asyncio.sleep(interval_sec)
+        after = {stage: await _sample(settings, admin, consumer, stage) for stage in stages}
+        records = {topic: await _count(admin, consumer, topic) for topic in OUTCOMES if topic in known}
+    return Status(tuple(stage_status(stage, before[stage], after[stage]) for stage in stages), records)
+
+
+async def _sample(settings: Settings, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, stage: str) -> Sample:
+    partitions = await _partitions(admin, SOURCES[stage])
+    begins = await consumer.beginning_offsets(partitions)
+    ends = await consumer.end_offsets(partitions)
+    committed = await admin.list_consumer_group_offsets(f"{settings.group_prefix}.{stage}", partitions=partitions)
+    # A partition without a commit is read from its beginning.
+    done = sum(max(begins[p], committed[p].offset if p in committed else -1) for p in partitions)
+    return Sample(time.monotonic(), sum(ends.values()), done)
+
+
+async def _count(admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, topic: str) -> int:
+    partitions = await _partitions(admin, topic)
+    begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
+    return sum(ends[p] - begins[p] for p in partitions)
+
+
+async def _partitions(admin: AIOKafkaAdminClient, topic: str) -> Sequence[TopicPartition]:
+    (described,) = await admin.describe_topics([topic])
+    return [TopicPartition(topic, entry["partition"]) for entry in described["partitions"]]
