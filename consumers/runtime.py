@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from consumers import topics
 from consumers.active import ActiveReleases, Announcement, Loader
-from consumers.app import StageBroker, Wiring, build_broker, stream, until_stopped
+from consumers.app import LANES, StageBroker, Wiring, build_broker, stream, until_stopped
 from consumers.attempts import SqliteAttempts
 from consumers.claims import SqliteClaims
 from consumers.delivery import Backoff
@@ -32,11 +32,14 @@ _CASCADE_STAGES = {"screen", "score"}
 
 
 @contextlib.asynccontextmanager
-async def open_stream(settings: Settings, names: Sequence[StageName], loader: Loader) -> AsyncIterator[StageBroker]:
+async def open_stream(
+    settings: Settings, names: Sequence[StageName], loader: Loader, lanes: int = LANES
+) -> AsyncIterator[StageBroker]:
     """The named stages, running. The broker must be there or come up; its topics must exist.
 
     Args:
         loader: builds the cascade for the screen and score stages; called in a thread.
+        lanes: consumers per stage; a single one joins the embedded broker's group in one round.
 
     Raises:
         StillhouseError: topics are missing, or the active filters cannot be loaded.
@@ -60,7 +63,7 @@ async def open_stream(settings: Settings, names: Sequence[StageName], loader: Lo
             if "score" in names:
                 stages.append(ScoreStage(active, recorder.stage("score")))
         stages += await _open_sinks(settings, names, recorder)
-        broker = build_broker(Wiring(settings, publisher, attempts, recorder, middlewares=middlewares), stages)
+        broker = build_broker(Wiring(settings, publisher, attempts, recorder, middlewares=middlewares), stages, lanes)
         try:
             async with stream(broker, background):
                 log.info("Running: %s", ", ".join(stage.name for stage in stages) or "no stage")
