@@ -1,12 +1,11 @@
 """Scored articles on the terminal: the best of each filter, and what was rejected and why."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rich.console import Console, Group
-from rich.table import Table
+from rich.console import Console
 from rich.text import Text
 
 TIER_STYLES = ("bold green", "cyan", "blue")
@@ -37,51 +36,44 @@ class Results:
 
 
 def print_best(console: Console, results: Results, count: int) -> None:
-    """Per filter its best articles, with tier, score, 90% interval and language."""
+    """Per filter its best articles: tier, score, 90% interval, language and title."""
     for name in results.tiers:
-        console.print()
-        console.print(Group(_heading(results, name), *_rows(results, name, count)))
+        print_heading(console, name, tier_counts(results, name))
+        for record in results.best(name, count):
+            result = record["filters"][name]
+            interval = result["interval"]
+            print_line(
+                console,
+                Text(f"{result['tier']:<11}", results.style(name, result["tier"])),
+                Text(f"{result['weighted']:>4.1f}  "),
+                Text(f"{f'{interval[0]:.1f} to {interval[1]:.1f}' if interval else '':<12}", "dim"),
+                Text(f"{record['language'] or '':<3}", "dim"),
+                record["title"] or "(no title)",
+            )
 
 
 def print_rejected(console: Console, rejected: Sequence[Record], examples: int = 2) -> None:
     """Reasons with their counts, and a few titles of each."""
     if not rejected:
         return
-    console.print()
-    console.print(Text("Rejected", style="bold") + Text(f"  {len(rejected)} articles", style="dim"))
-    table = Table(box=None, show_header=False, padding=(0, 1, 0, 1))
-    table.add_column(justify="right", no_wrap=True)
-    table.add_column(style="yellow", no_wrap=True)
-    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    print_heading(console, "Rejected", f"{len(rejected)} articles")
     for reason, count in Counter(record["reason"] for record in rejected).most_common():
-        titles = [record["title"] for record in rejected if record["reason"] == reason][:examples]
-        table.add_row(str(count), reason, Text(" · ".join(title or "(no title)" for title in titles), style="dim"))
-    console.print(table)
+        titles = [record["title"] or "(no title)" for record in rejected if record["reason"] == reason]
+        shown = Text(" · ".join(titles[:examples]), "dim")
+        print_line(console, Text(f"{reason:<13}", "yellow"), Text(f"{count:>3}  "), shown)
+
+
+def print_heading(console: Console, heading: str, note: str) -> None:
+    console.print()
+    console.print(Text.assemble((heading, "bold"), "  ", (note, "dim")))
+
+
+def print_line(console: Console, *parts: Text | str) -> None:
+    """One line, cut to the terminal's width. Titles come from strangers: they are never read as markup."""
+    console.print(Text.assemble("  ", *parts), no_wrap=True, overflow="ellipsis")
 
 
 def tier_counts(results: Results, name: str) -> str:
     """How many articles reached each tier, as `4 high, 9 medium`."""
     counts = Counter(record["filters"][name]["tier"] for record in results.scored)
     return ", ".join(f"{counts[tier]} {tier}" for tier in results.tiers[name] if counts[tier]) or "none above low"
-
-
-def _heading(results: Results, name: str) -> Text:
-    return Text(name, style="bold") + Text(f"  {tier_counts(results, name)}", style="dim")
-
-
-def _rows(results: Results, name: str, count: int) -> Iterable[Table]:
-    table = Table(box=None, show_header=False, padding=(0, 1, 0, 1))
-    for column in ({"width": 6}, {"justify": "right", "width": 4}, {"width": 12}, {"width": 2}):
-        table.add_column(no_wrap=True, **column)
-    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
-    for record in results.best(name, count):
-        result = record["filters"][name]
-        interval = result["interval"]
-        table.add_row(
-            Text(result["tier"], style=results.style(name, result["tier"])),
-            f"{result['weighted']:.1f}",
-            Text(f"[{interval[0]:.1f}, {interval[1]:.1f}]" if interval else "", style="dim"),
-            Text(record["language"] or "", style="dim"),
-            record["title"] or "(no title)",
-        )
-    return [table]

@@ -1,0 +1,202 @@
+"""`stillhouse demo`: the whole stream once, on its own embedded broker, and proof that no article was lost.
+
+Nothing of it stays: port, offsets, claims and labels are temporary. Weights and compiled graphs are the machine's.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import orjson
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from consumers.active import Loader
+from consumers.dead import DeadLetter
+from consumers.embedded import embedded_broker
+from consumers.kafka import browser, to_record
+from consumers.runtime import STAGES, open_stream, prepare_topics
+from core import topics
+from core.errors import StillhouseError
+from core.jsonl import Line, open_input, read_lines
+from core.settings import PROJECT, Settings
+from producers.publish import PublishReport, publish_lines, raw_producer
+
+SAMPLES = PROJECT / "producers" / "samples" / "demo.jsonl"
+BATCH = 32
+"""Smaller than the stream's default, so that a short demo shows its first results early."""
+
+OUTCOMES = (topics.SCORED, topics.REJECTED, topics.DEAD)
+_PATIENCE_SEC = 120.0
+"""Without any new record for this long, the demo gives up and says what is missing."""
+
+
+@dataclass
+class Tally:
+    """Every record that came out of the stream, by topic."""
+
+    published: int | None = None
+    scored: list[dict[str, Any]] = field(default_factory=list)
+    rejected: list[dict[str, Any]] = field(default_factory=list)
+    dead: list[DeadLetter] = field(default_factory=list)
+    requests: int = 0
+    labelled: int = 0
+    first_outcome_at: float | None = None
+
+    @property
+    def outcomes(self) -> int:
+        return len(self.scored) + len(self.rejected) + len(self.dead)
+
+    @property
+    def asked(self) -> int:
+        """Scored articles that say of some filter that the oracle is asked."""
+        return sum(any(f["oracle"] for f in record["filters"].values()) for record in self.scored)
+
+    def faults(self) -> list[str]:
+        """Whatever does not add up, in words; empty if each article has exactly one outcome."""
+        found = []
+        if self.outcomes != self.published:
+            found.append(f"{self.published} articles were published, but {self.outcomes} outcomes came back")
+        repeated = [i for i, n in Counter(r["id"] for r in (*self.scored, *self.rejected)).items() if n > 1]
+        if repeated:
+            found.append(f"more than one outcome for {', '.join(repeated[:5])}")
+        if self.requests != self.asked:
+            found.append(f"{self.asked} articles were to be asked about, {self.requests} requests lie on the topic")
+        return found
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished demo: what came out, and how long it took."""
+
+    tally: Tally
+    first_outcome_sec: float
+    total_sec: float
+
+
+def run_demo(settings: Settings, loader: Loader, articles: Path = SAMPLES, count: int | None = None) -> Run:
+    """Publish the articles, malformed lines included, and wait until every one of them has its outcome.
+
+    Raises:
+        StillhouseError: a stage cannot start, or outcomes stay away.
+    """
+    with open_input(str(articles)) as stream:
+        lines = list(islice(read_lines(stream), count))
+    if not lines:
+        raise StillhouseError(f"{articles} holds no article.", action="Name a file of JSON lines.")
+    with _own_machine(settings) as own:
+        return asyncio.run(_stream(own, loader, lines))
+
+
+@contextlib.contextmanager
+def _own_machine(settings: Settings) -> Iterator[Settings]:
+    """Settings with an embedded broker and state of their own: a `stillhouse run` beside it notices nothing."""
+    with tempfile.TemporaryDirectory(prefix="stillhouse-demo-") as folder, socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        changes = {"kafka": None, "port": probe.getsockname()[1], "home": Path(folder), "labels": None}
+        probe.close()
+        own = settings.model_copy(update=changes | {"session_timeout_sec": 1.0, "batch": BATCH, "metrics_port": 0})
+        with embedded_broker(own):
+            yield own
+
+
+async def _stream(settings: Settings, loader: Loader, lines: Sequence[Line]) -> Run:
+    started = time.perf_counter()
+    tally = Tally()
+    await prepare_topics(settings)
+    with _progress(len(lines)) as show:
+        async with _watching(settings, tally, show) as changed:
+            publishing = asyncio.create_task(_publish(settings, lines))
+            async with open_stream(settings, STAGES, loader, lanes=1):
+                tally.published = (await publishing).published
+                await _settled(tally, changed, labels=oracle_is_on(settings))
+    first = tally.first_outcome_at or started
+    return Run(tally, first - started, time.perf_counter() - started)
+
+
+async def _publish(settings: Settings, lines: Sequence[Line]) -> PublishReport:
+    async with raw_producer(settings) as producer:
+        return await publish_lines(lines, producer, malformed_too=True)
+
+
+def oracle_is_on(settings: Settings) -> bool:
+    return bool(settings.oracle != "gemini" or settings.oracle_api_key or os.environ.get("GEMINI_API_KEY"))
+
+
+async def _settled(tally: Tally, changed: asyncio.Event, *, labels: bool) -> None:
+    """Return when each article has its outcome and the oracle its requests; surplus records are waited for."""
+    while tally.outcomes < (tally.published or 0) or tally.requests < tally.asked or (labels and _unlabelled(tally)):
+        changed.clear()
+        try:
+            await asyncio.wait_for(changed.wait(), _PATIENCE_SEC)
+        except TimeoutError:
+            raise StillhouseError(
+                f"No record came out of the stream for {_PATIENCE_SEC:g} s: "
+                f"{tally.outcomes} of {tally.published} articles have an outcome.",
+                action="Run `stillhouse run` to see the stages' logs.",
+            ) from None
+
+
+def _unlabelled(tally: Tally) -> bool:
+    return tally.labelled + sum(letter.stage == "oracle" for letter in tally.dead) < tally.requests
+
+
+@contextlib.asynccontextmanager
+async def _watching(settings: Settings, tally: Tally, show: Callable[[Tally], None]) -> AsyncIterator[asyncio.Event]:
+    """Reads everything that leaves the stream; the event is set whenever something came."""
+    changed = asyncio.Event()
+    consumer = browser(settings, *OUTCOMES, topics.ORACLE_REQUESTS, topics.ORACLE_LABELS)
+    await consumer.start()
+
+    async def read() -> None:
+        async for raw in consumer:
+            _count(tally, raw)
+            show(tally)
+            changed.set()
+
+    reading = asyncio.create_task(read())
+    try:
+        yield changed
+    finally:
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+        await consumer.stop()
+
+
+def _count(tally: Tally, raw: Any) -> None:
+    match raw.topic:
+        case topics.SCORED:
+            tally.scored.append(orjson.loads(raw.value))
+        case topics.REJECTED:
+            tally.rejected.append(orjson.loads(raw.value))
+        case topics.DEAD:
+            tally.dead.append(DeadLetter.from_record(to_record(raw)))
+        case topics.ORACLE_REQUESTS:
+            tally.requests += 1
+        case topics.ORACLE_LABELS:
+            tally.labelled += 1
+    if raw.topic in OUTCOMES and tally.first_outcome_at is None:
+        tally.first_outcome_at = time.perf_counter()
+
+
+@contextlib.contextmanager
+def _progress(total: int) -> Iterator[Callable[[Tally], None]]:
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("loading models", total=total)
+
+        def show(tally: Tally) -> None:
+            text = f"{len(tally.scored)} scored, {len(tally.rejected)} rejected, {len(tally.dead)} dead letters"
+            bar.update(task, completed=tally.outcomes, description=text)
+
+        yield show
