@@ -171,11 +171,13 @@ def test_rows_are_written_exactly_once_across_kills(tmp_path, kills):
         assert sink.stdout is not None
         assert sink.stdout.readline() == "ready\n"
         if killed == kills:
-            assert sink.communicate(timeout=300)[0] == "done\n"
+            assert sink.stdout.read() == "done\n"
+            assert sink.wait(timeout=60) == 0
             break
         time.sleep(rng.uniform(0, 0.25))
         sink.send_signal(signal.SIGKILL)
-        sink.communicate()
+        sink.wait()
+        sink.stdout.close()
         killed += 1
     rows = Counter((label.article_id, label.filter) for label in LabelStore(url).labels())
     assert rows == {(f"id{i}", name): 1 for i in range(total) for name in ("demo", "other")}
