@@ -11,7 +11,10 @@ SHOWN_REFUSALS = 20
 
 def register(app: typer.Typer) -> None:
     """Mount the commands on the front door."""
+    from producers.feeds import cli as feeds
+
     app.command()(publish)
+    feeds.register(app)
 
 
 def publish(

@@ -57,7 +57,8 @@ def bare(draft: Draft) -> Composed:
 def _compose(draft: Draft) -> Composed:
     entry = draft.entry
     page = read_page(draft.page) if draft.page else Page("")
-    text = page.text if len(page.text) > len(entry.text) else entry.text
+    page_text = _without_headline(page.text, entry.title)
+    text = page_text if len(page_text) > len(entry.text) else entry.text
     marks = {*page.marks, *text_marks(text), *([PAYWALL] if draft.page_behind_paywall else [])}
     # Marks come first and only from us: a feed's own category of that name says nothing.
     tags = dict.fromkeys((*sorted(marks), *draft.tags, *(c for c in entry.categories if c not in _MARKS)))
@@ -74,3 +75,9 @@ def _compose(draft: Draft) -> Composed:
     addresses = (page.address, draft.page.url if draft.page else None)
     keys = dict.fromkeys(key for address in addresses if address and (key := url_key(address)))
     return Composed(draft.id, encode(article.to_dict()), tuple(keys))
+
+
+def _without_headline(text: str, title: str) -> str:
+    """Extraction often keeps the page's headline as the first line; the title has a field of its own."""
+    first, _, rest = text.partition("\n")
+    return rest.strip() if " ".join(first.split()) == title else text

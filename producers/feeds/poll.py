@@ -77,7 +77,7 @@ class Poller:
         if document.unchanged:
             self._tools.state.save_feed(state)
             return state
-        parsed = await self._tools.workers.run(_parse, (document.body, _source(feed, document)))
+        parsed = await read_feed_document(self._tools.workers, feed, document)
         state = replace(
             state,
             outcome="ok",
@@ -139,12 +139,18 @@ class Poller:
         return state
 
 
+async def read_feed_document(workers: Workers, feed: Subscription, document: Document) -> Feed:
+    """Parse an answer of the feed's server, in a worker.
+
+    Raises:
+        ParseError: see parse_feed and Workers.run.
+    """
+    source = Source(feed.url, document.url, document.headers.get("content-type", ""))
+    return await workers.run(_parse, (document.body, source))
+
+
 def _parse(arguments: tuple[bytes, Source]) -> Feed:
     return parse_feed(*arguments)
-
-
-def _source(feed: Subscription, document: Document) -> Source:
-    return Source(feed.url, document.url, document.headers.get("content-type", ""))
 
 
 def _conditions(state: FeedState) -> dict[str, str]:
