@@ -8,7 +8,7 @@ possibly paid (deadline, broken, killed)  a failure at the expected cost, never 
 import asyncio
 import hashlib
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from core.text import content_hash
@@ -50,7 +50,7 @@ class AskPolicy:
     origin: Origin
     concurrency: int = 8
     timeout_sec: float = 60.0
-    backoff: Backoff = Backoff()
+    backoff: Backoff = field(default_factory=Backoff)
 
 
 class Asker:
@@ -71,14 +71,14 @@ class Asker:
     def key(self, question: Question) -> str:
         return ask_key(self.provider.identity, question)
 
-    async def ask(self, question: Question, *, again: bool = False) -> Answered | Failed:
-        """Answer from the ledger or from the provider. `again` repeats an ask that failed before.
+    async def ask(self, question: Question, *, replay: int = 0) -> Answered | Failed:
+        """Answer from the ledger or from the provider. a higher `replay` repeats an ask that failed before.
 
         Raises:
             OracleAway: the provider did not take the call within the patience; it was not paid.
         """
         async with self._slots:
-            return await _Conversation(self, build_prompt(question), again).run()
+            return await _Conversation(self, build_prompt(question), replay).run()
 
     async def close(self) -> None:
         await self.provider.close()
@@ -88,13 +88,13 @@ class Asker:
 class _Conversation:
     """The calls of one ask."""
 
-    def __init__(self, asker: Asker, prompt: Prompt, again: bool) -> None:
+    def __init__(self, asker: Asker, prompt: Prompt, replay: int) -> None:
         self._asker = asker
         self._ledger = asker.ledger
         self._policy = asker._policy
         self._pause = asker._pause
         self._prompt = prompt
-        self._again = again
+        self._replay = replay
         self._key = asker.key(prompt.question)
         self._estimate_usd = asker.estimator.expect_usd(prompt)
         self._deadline = time.monotonic() + self._policy.backoff.patience_sec
@@ -127,10 +127,11 @@ class _Conversation:
 
     async def _begin(self) -> Finished | None:
         names = tuple(sorted(self._prompt.question.dimensions))
-        intent = Intent(self._key, self._policy.origin, names, self._estimate_usd, self._policy.timeout_sec)
-        while isinstance(known := self._ledger.begin(intent, time.time(), again=self._again), Busy):
+        intent = Intent(
+            self._key, self._policy.origin, names, self._estimate_usd, self._policy.timeout_sec, self._replay
+        )
+        while isinstance(known := self._ledger.begin(intent, time.time()), Busy):
             await asyncio.sleep(min(_BUSY_POLL_SEC, max(0.01, known.until - time.time())))
-        self._again = False
         return known
 
     def _judge(self, reply: Reply) -> Answered | Failed | None:

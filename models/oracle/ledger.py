@@ -5,7 +5,7 @@
        postpone  or the call is known to be unpaid, or is to be repeated: the next `begin` may send it again
 
 An intent that outlived the deadline of its call belongs to a process that died. Its call may have been paid, so it is
-finished as `interrupted` at its expected cost and not sent again, unless somebody asks for that (`again`).
+finished as `interrupted` at its expected cost and not sent again, unless somebody asks for that (`replay`).
 """
 
 import sqlite3
@@ -24,10 +24,12 @@ _MARGIN_SEC = 2.0
 _KEEP_SEC = 60 * 86_400
 """oracle.requests keeps records for 30 days; an answer must outlive every request that may ask for it again."""
 
+_INTERRUPTED = orjson.dumps({"reason": "interrupted", "detail": "the process died while the call ran"})
+
 _TABLES = """
 CREATE TABLE IF NOT EXISTS asks (
     key TEXT PRIMARY KEY, origin TEXT, started REAL, timeout REAL, state TEXT, filters TEXT, estimate_usd REAL,
-    cost_usd REAL, outcome BLOB) WITHOUT ROWID;
+    cost_usd REAL, replay INTEGER, outcome BLOB) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS asks_started ON asks (started);
 CREATE TABLE IF NOT EXISTS decisions (key TEXT PRIMARY KEY, made REAL, body BLOB) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS batches (run TEXT, job TEXT PRIMARY KEY, made REAL, keys BLOB) WITHOUT ROWID;
@@ -36,13 +38,17 @@ CREATE TABLE IF NOT EXISTS batches (run TEXT, job TEXT PRIMARY KEY, made REAL, k
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A call about to be sent. Times are seconds since the epoch; `timeout_sec` bounds how long it can take."""
+    """A call about to be sent; `timeout_sec` bounds how long it can take.
+
+    `replay` counts how often somebody asked knowingly to repeat a failed ask: a higher number opens it again.
+    """
 
     key: str
     origin: Origin
     filters: tuple[str, ...]
     estimate_usd: float
     timeout_sec: float
+    replay: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,27 +88,23 @@ class Ledger:
         self._db.execute("PRAGMA synchronous=FULL")  # an answer is worth more than the 5 ms of a sync
         self._db.executescript(_TABLES)
 
-    def begin(self, intent: Intent, now: float, *, again: bool = False) -> Finished | Busy | None:
+    def begin(self, intent: Intent, now: float) -> Finished | Busy | None:
         """Note the intent, or say what is known already. None: the caller is to send the call now."""
         with self._transaction():
             row = self._db.execute(
-                "SELECT state, started, timeout, estimate_usd, cost_usd, outcome FROM asks WHERE key = ?", (intent.key,)
+                "SELECT state, started + timeout, estimate_usd, cost_usd, replay FROM asks WHERE key = ?", (intent.key,)
             ).fetchone()
-            state, started, timeout, estimate, cost, outcome = row or ("postponed", 0.0, 0.0, 0.0, 0.0, None)
-            if state == "asked" and now < started + timeout + _MARGIN_SEC:
-                return Busy(started + timeout + _MARGIN_SEC)
+            state, deadline, estimate_usd, cost_usd, replay = row or ("postponed", 0.0, 0.0, 0.0, 0)
+            if state == "asked" and now < deadline + _MARGIN_SEC:
+                return Busy(deadline + _MARGIN_SEC)
             if state == "asked":
-                cost += estimate
-                outcome = orjson.dumps({"reason": "interrupted", "detail": "the process died while the call ran"})
-                self._update(intent.key, "failed", cost, outcome)
-                state = "failed"
-            if state == "answered" or (state == "failed" and not again):
-                return Finished(state, orjson.loads(outcome), cost)
-            values = (intent.key, intent.origin, now, intent.timeout_sec, "asked", ",".join(intent.filters))
-            self._db.execute(
-                "INSERT OR REPLACE INTO asks VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)",
-                (*values, intent.estimate_usd, cost),
-            )
+                state, cost_usd = "failed", cost_usd + estimate_usd
+                self._update(intent.key, state, cost_usd, _INTERRUPTED)
+            if state == "answered" or (state == "failed" and intent.replay <= replay):
+                return self._finished(intent.key)
+            call = (intent.key, intent.origin, now, intent.timeout_sec, "asked", ",".join(intent.filters))
+            money = (intent.estimate_usd, cost_usd, max(replay, intent.replay))
+            self._db.execute("INSERT OR REPLACE INTO asks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)", (*call, *money))
             return None
 
     def postpone(self, key: str, cost_usd: float) -> None:
@@ -123,10 +125,8 @@ class Ledger:
 
     def lookup(self, key: str) -> Finished | None:
         """How an ask ended, None where it did not."""
-        row = self._db.execute(
-            "SELECT state, outcome, cost_usd FROM asks WHERE key = ? AND state IN ('answered', 'failed')", (key,)
-        ).fetchone()
-        return Finished(row[0], orjson.loads(row[1]), row[2]) if row else None
+        with self._mutex:
+            return self._finished(key)
 
     def decide(self, key: str, now: float, body: dict[str, Any]) -> dict[str, Any]:
         """Store a decision once; a redelivered request gets the one made first."""
@@ -137,6 +137,7 @@ class Ledger:
         return decision
 
     def decision(self, key: str) -> dict[str, Any] | None:
+        """The decision stored under this key, None where there is none."""
         row = self._db.execute("SELECT body FROM decisions WHERE key = ?", (key,)).fetchone()
         return orjson.loads(row[0]) if row else None
 
@@ -167,6 +168,12 @@ class Ledger:
     def close(self) -> None:
         with self._mutex:
             self._db.close()
+
+    def _finished(self, key: str) -> Finished | None:
+        row = self._db.execute(
+            "SELECT state, outcome, cost_usd FROM asks WHERE key = ? AND state IN ('answered', 'failed')", (key,)
+        ).fetchone()
+        return Finished(row[0], orjson.loads(row[1]), row[2]) if row else None
 
     def _update(self, key: str, state: str, cost_usd: float, outcome: bytes) -> None:
         self._db.execute(

@@ -67,9 +67,8 @@ def price_of(model: str, input_usd_per_mtok: float | None, output_usd_per_mtok: 
 class Estimator:
     """Expected cost of a call from the length of its prompt, corrected by what calls turned out to cost."""
 
-    def __init__(self, price: Price, thinking_tokens: int = 0) -> None:
+    def __init__(self, price: Price) -> None:
         self._price = price
-        self._thinking = max(0, thinking_tokens)
         self._correction = 1.0
 
     def expect_usd(self, prompt: "Prompt") -> float:
@@ -83,5 +82,4 @@ class Estimator:
     def _plain(self, prompt: "Prompt") -> float:
         dimensions = sum(len(names) for names in prompt.question.dimensions.values())
         chars = len(prompt.system) + len(prompt.user)
-        output = dimensions * _OUTPUT_TOKENS_PER_DIMENSION + self._thinking
-        return self._price.cost_usd(Usage(int(chars / _CHARS_PER_TOKEN), output))
+        return self._price.cost_usd(Usage(int(chars / _CHARS_PER_TOKEN), dimensions * _OUTPUT_TOKENS_PER_DIMENSION))
