@@ -75,9 +75,8 @@ def build_broker(wiring: Wiring, stages: Sequence[Stage[Any]], lanes: int = LANE
     for stage in stages:
         worker = ThreadPoolExecutor(1, thread_name_prefix=stage.name)
         for _ in range(getattr(stage, "lanes", lanes)):
-            delivery = Delivery(
-                stage, wiring.publisher, worker, wiring.attempts, wiring.backoff, observer=wiring.observer
-            )
+            attempts = wiring.attempts if getattr(stage, "runs_native_code", True) else NoAttempts()
+            delivery = Delivery(stage, wiring.publisher, worker, attempts, wiring.backoff, observer=wiring.observer)
             _subscribe(broker, wiring.settings, delivery)
     return broker
 
@@ -88,7 +87,7 @@ def _subscribe(broker: StageBroker, settings: Settings, delivery: Delivery[Any])
         stage.source,
         group_id=f"{settings.group_prefix}.{stage.name}",
         batch=True,
-        max_records=settings.batch,
+        max_records=min(settings.batch, getattr(stage, "max_records", settings.batch)),
         batch_timeout_ms=_BATCH_TIMEOUT_MS,
         ack_policy=AckPolicy.NACK_ON_ERROR,
         no_reply=True,

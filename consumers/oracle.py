@@ -143,12 +143,14 @@ class OracleStage:
             outcome = await self.asker.ask(question, replay=replay)
         finally:
             controller.release(estimates)
-        if outcome.key not in self.spending.counted and self.asker.provider.paid:
-            self.spending.counted.add(outcome.key)
-            costs = dict.fromkeys(estimates, outcome.cost_usd / len(estimates))
+        # A redelivery costs nothing more; a replayed dead letter costs what its new calls did.
+        fresh_usd = outcome.cost_usd - self.spending.counted.get(outcome.key, 0.0)
+        if fresh_usd > 0 and self.asker.provider.paid:
+            self.spending.counted[outcome.key] = outcome.cost_usd
+            costs = dict.fromkeys(estimates, fresh_usd / len(estimates))
             controller.settle(self.clock(), costs)
             name = "answered" if isinstance(outcome, Answered) else outcome.reason
-            self.recorder.oracle_call(name, outcome.cost_usd)
+            self.recorder.oracle_call(name, fresh_usd)
         return outcome
 
 

@@ -42,10 +42,10 @@ class Tally:
 
 @dataclass
 class Spending:
-    """The budget's state, the asks that it counts already, and today's tally by filter."""
+    """The budget's state, the cost of every ask that it counts already, and today's tally by filter."""
 
     controller: BudgetController
-    counted: set[str] = field(default_factory=set)
+    counted: dict[str, float] = field(default_factory=dict)
     filters: dict[str, Tally] = field(default_factory=dict)
     failed_usd: float = 0.0
 
@@ -100,9 +100,9 @@ def count_record(spending: Spending, record: Record, now: float) -> None:
     except RefusedRecord as refusal:
         log.warning("A record of %s is not counted: %s", ORACLE_LABELS, refusal)
         return
-    spending.counted.add(key)
     costs = {name: label.cost_usd for name, label in labelled.labels.items() if not label.oracle.startswith(PREFIX)}
     declined = {name: part.cost_usd for name, part in labelled.declined.items() if part.reason == "budget"}
+    spending.counted[key] = sum(costs.values())
     at = record.timestamp_ms / 1000
     spending.controller.recall(at, now, costs, declined)
     if _same_day(at, now):
@@ -113,7 +113,7 @@ def count_ledger(spending: Spending, ledger: Ledger, since: float, now: float) -
     """Count asks that cost money and are not on oracle.labels."""
     for spend in ledger.spending("stream", since):
         if spend.key not in spending.counted:
-            spending.counted.add(spend.key)
+            spending.counted[spend.key] = spend.cost_usd
             costs = dict.fromkeys(spend.filters, spend.cost_usd / len(spend.filters))
             spending.controller.recall(spend.at, now, costs, {})
             spending.failed_usd += spend.cost_usd if _same_day(spend.at, now) else 0.0
