@@ -74,7 +74,8 @@ def atom(feed: Feed) -> bytes:
             ElementTree.SubElement(entry, f"{{{ATOM}}}category", term=_clean(term))
         _text(entry, "summary", " ".join((_score(explanation), *explanation.sentences)))
         _text(entry, "content", _body(item, explanation)).set("type", "html")
-    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    document: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return document
 
 
 def json_feed(feed: Feed) -> bytes:

@@ -150,9 +150,8 @@ def _oracle(history: History, settings: Settings) -> OracleFlow:
 
 def _releases(history: History, catalogue: Catalogue) -> list[Release]:
     """Active filters: as announced on filters.releases, otherwise as releases.json says."""
-    rows = history.rows("SELECT name, version, sha256, max(at_ms) AS at_ms FROM releases GROUP BY name")
     announced = {row["name"]: Release(row["name"], humanise(row["name"]), row["version"], row["sha256"], row["at_ms"])
-                 for row in rows}  # fmt: skip
+                 for row in history.announced()}  # fmt: skip
     shipped = {
         name: Release(name, humanise(name), version, "", None)
         for name, version in catalogue.active().items()

@@ -37,7 +37,7 @@ class Follower:
 
     settings: Settings
     writer: HistoryWriter
-    changed: Callable[[], None]
+    changed: Callable[[], None] = lambda: None
     connected: bool = False
     caught_up: bool = False
     skipped: int = 0

@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from consumers.active import Announcement
 from consumers.dead import DeadLetter
 from consumers.records import Record
 from core import topics
@@ -238,12 +239,10 @@ class HistoryWriter:
         )  # fmt: skip
 
     def _released(self, record: Record) -> None:
-        if record.value is None:
-            return
-        message = decode_object(record.body)
+        announcement = Announcement.from_record(record.key, record.value)
         self._db.execute(
             "INSERT OR REPLACE INTO releases VALUES (?, ?, ?, ?)",
-            (str(message["name"]), str(message["version"]), str(message["sha256"]), record.timestamp_ms),
+            (announcement.name, announcement.version, announcement.sha256, record.timestamp_ms),
         )
 
     def _prune(self) -> None:

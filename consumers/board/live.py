@@ -23,6 +23,7 @@ MAX_STREAMS = 256
 TICK_SEC = 0.4
 """News of this long are sent together."""
 
+STATE_SEC = 1.0
 HEARTBEAT_SEC = 15.0
 SEND_TIMEOUT_SEC = 10.0
 QUEUE_EVENTS = 8
@@ -46,16 +47,19 @@ class Subscriber:
     events: asyncio.Queue[bytes | None] = field(default_factory=lambda: asyncio.Queue(QUEUE_EVENTS))
 
     def offer(self, news: list[tuple[int, str]]) -> None:
-        """Queue the news that this page lacks; a full queue ends the stream."""
+        """Queue the news that this page lacks."""
         fresh = [(seq, html) for seq, html in news if seq > self.seq]
         if not fresh:
             return
+        self.put(event("articles", "".join(html for _, html in fresh), fresh[-1][0]))
+        self.seq = fresh[-1][0]
+
+    def put(self, message: bytes) -> None:
+        """Queue one event; a full queue ends the stream, for its page does not read."""
         try:
-            self.events.put_nowait(event("articles", "".join(html for _, html in fresh), fresh[-1][0]))
+            self.events.put_nowait(message)
         except asyncio.QueueFull:
             self.close()
-        else:
-            self.seq = fresh[-1][0]
 
     def close(self) -> None:
         while not self.events.empty():
@@ -76,6 +80,7 @@ class Hub:
     """All open pages."""
 
     news: News
+    connected: Callable[[], bool]
     subscribers: set[Subscriber] = field(default_factory=set)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -84,10 +89,17 @@ class Hub:
         self._changed.set()
 
     async def run(self) -> None:
+        was_connected = self.connected()
         while True:
-            await self._changed.wait()
-            self._changed.clear()
-            await self.tick()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STATE_SEC):
+                    await self._changed.wait()
+            if self._changed.is_set():
+                self._changed.clear()
+                await self.tick()
+            if self.connected() != was_connected:
+                was_connected = not was_connected
+                self._announce(was_connected)
             await asyncio.sleep(TICK_SEC)
 
     async def tick(self) -> None:
@@ -106,6 +118,10 @@ class Hub:
     def close(self) -> None:
         for subscriber in self.subscribers:
             subscriber.close()
+
+    def _announce(self, connected: bool) -> None:
+        for subscriber in self.subscribers:
+            subscriber.put(event("state", "on" if connected else "away"))
 
 
 @dataclass

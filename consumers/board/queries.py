@@ -113,6 +113,11 @@ class History:
             found.setdefault(row["filter"], {})[row["tier"]] = row["count"]
         return found
 
+    def announced(self) -> list[sqlite3.Row]:
+        """The latest announcement of each filter; withdrawn ones are left out."""
+        rows = self.rows("SELECT name, version, sha256, max(at_ms) AS at_ms FROM releases GROUP BY name")
+        return [row for row in rows if row["version"]]
+
     def counts(self, column: str, kind: str) -> dict[str, int]:
         """Articles of one kind by `language` or `reason`, most frequent first."""
         if column not in ("language", "reason"):
