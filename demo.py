@@ -61,6 +61,18 @@ class Tally:
         """Scored articles that say of some filter that the oracle is asked."""
         return sum(any(f["oracle"] for f in record["filters"].values()) for record in self.scored)
 
+    def counts(self) -> dict[str, Any]:
+        """For programs: what was published, and what became of it."""
+        return {
+            "published": self.published,
+            "scored": len(self.scored),
+            "rejected": dict(Counter(record["reason"] for record in self.rejected)),
+            "dead": dict(Counter(letter.reason for letter in self.dead)),
+            "oracle_requests": self.requests,
+            "labelled": self.labelled,
+            "faults": self.faults(),
+        }
+
     def faults(self) -> list[str]:
         """Whatever does not add up, in words; empty if each article has exactly one outcome."""
         found = []

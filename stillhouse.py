@@ -3,17 +3,26 @@
 Each folder mounts its own commands; nothing heavy is imported before one of them runs.
 """
 
+import atexit
+import contextlib
 import importlib
 import importlib.util
 import sys
+from functools import partial
 from importlib.metadata import version
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from core.errors import StillhouseError
+from producers import cli as producers_cli
 
-FOLDERS = ("producers", "consumers", "models", "offline", "benchmarks")
+if TYPE_CHECKING:
+    from core.settings import Settings
+    from producers.feeds.report import FeedRecorder
+
+FOLDERS = ("consumers", "models", "offline", "benchmarks")
 
 
 def build_app() -> typer.Typer:
@@ -27,7 +36,9 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    app.command()(config)
+    for command in (demo, run, config):
+        app.command()(command)
+    producers_cli.register(app, _feed_recorder)
     for folder in FOLDERS:
         if importlib.util.find_spec(f"{folder}.cli"):
             importlib.import_module(f"{folder}.cli").register(app)
@@ -44,6 +55,61 @@ def main() -> None:
         if error.action:
             typer.secho(f"  -> {error.action}", err=True)
         sys.exit(1)
+
+
+def demo(
+    articles: Annotated[Path | None, typer.Option(metavar="FILE", help="JSON lines; default: the samples.")] = None,
+    count: Annotated[int | None, typer.Option(min=1, metavar="N", help="Only the first N lines.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
+) -> None:
+    """Run the whole stream once on sample articles, and show what became of every one of them."""
+    import logging
+
+    import orjson
+    from rich.console import Console
+
+    from core.settings import load_settings
+    from demo import SAMPLES, oracle_is_on, run_demo
+    from demo_report import print_report
+    from models.prepare import prepare_weights
+    from models.registry import load_cascade
+    from models.results_view import Results
+
+    logging.disable(logging.WARNING)  # bad records are part of the show, and shown as dead letters
+    settings = load_settings()
+    prepare_weights(settings)
+    finished = run_demo(settings, partial(load_cascade, settings), articles or SAMPLES, count)
+    tally = finished.tally
+    if as_json:
+        typer.echo(orjson.dumps(tally.counts()).decode())
+    else:
+        print_report(Console(), finished, Results.of_active(settings), oracle=oracle_is_on(settings))
+    raise typer.Exit(1 if tally.faults() else 0)
+
+
+def run(
+    stage: Annotated[
+        Literal["screen", "score", "oracle", "labels", "all"], typer.Option(help="Which stage this process runs.")
+    ] = "all",
+    feeds: Annotated[Path | None, typer.Option(metavar="FILE", help="Also read these feeds: TOML or OPML.")] = None,
+) -> None:
+    """Run the stream until SIGTERM or Ctrl-C, which finish and commit the batches in hand.
+
+    Without STILLHOUSE_KAFKA the embedded broker is started on 127.0.0.1, or joined where it runs already.
+    """
+    import asyncio
+
+    from consumers.logs import configure_logging
+    from consumers.runtime import STAGES
+    from core.settings import load_settings
+    from models.registry import load_cascade
+    from producers.feeds.subscriptions import load_subscriptions
+    from serve import Plan, serve
+
+    settings = load_settings()
+    configure_logging(settings)
+    plan = Plan(STAGES if stage == "all" else (stage,), load_subscriptions(feeds) if feeds else None)
+    asyncio.run(serve(settings, plan, partial(load_cascade, settings)))
 
 
 def config(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False) -> None:
@@ -81,6 +147,15 @@ def _root(
     ] = False,
 ) -> None:
     """Typer reads the global options from this signature."""
+
+
+def _feed_recorder(settings: "Settings") -> "FeedRecorder":
+    """Metrics of `feeds run`, served until the process ends."""
+    from consumers.metrics import open_recorder
+
+    stack = contextlib.ExitStack()
+    atexit.register(stack.close)
+    return stack.enter_context(open_recorder(settings))
 
 
 def _merge_groups(app: typer.Typer) -> None:

@@ -1,12 +1,11 @@
-"""Commands of the stream: `run`, `tail`, `status`, `topics` and `dead`."""
+"""Commands that look into the stream: `tail`, `status`, `topics` and `dead`."""
 
 import asyncio
 import logging
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
-StageChoice = Literal["screen", "score", "oracle", "labels", "all"]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Reason = Annotated[str | None, typer.Option(metavar="CODE", help="Only dead letters with this reason.")]
 
@@ -16,34 +15,10 @@ dead_app = typer.Typer(help="Records that could not be handled: look at them, an
 
 def register(app: typer.Typer) -> None:
     """Mount the commands on the front door."""
-    app.command()(run)
     app.command()(tail)
     app.command()(status)
     app.add_typer(topics_app, name="topics")
     app.add_typer(dead_app, name="dead")
-
-
-def run(
-    stage: Annotated[StageChoice, typer.Option(help="Which stage this process runs.")] = "all",
-) -> None:
-    """Run the stream until SIGTERM, which finishes and commits the batches in hand.
-
-    Without STILLHOUSE_KAFKA the embedded broker is started on 127.0.0.1, or joined where it runs already.
-    """
-    import contextlib
-
-    from models.registry import load_cascade
-
-    from consumers.embedded import embedded_broker
-    from consumers.logs import configure_logging
-    from consumers.runtime import STAGES, run_stream
-    from core.settings import load_settings
-
-    settings = load_settings()
-    configure_logging(settings)
-    broker = embedded_broker(settings) if settings.embedded else contextlib.nullcontext()
-    with broker:
-        asyncio.run(run_stream(settings, STAGES if stage == "all" else (stage,), partial(load_cascade, settings)))
 
 
 def tail(

@@ -33,19 +33,24 @@ _CASCADE_STAGES = {"screen", "score"}
 
 @contextlib.asynccontextmanager
 async def open_stream(
-    settings: Settings, names: Sequence[StageName], loader: Loader, lanes: int = LANES
+    settings: Settings,
+    names: Sequence[StageName],
+    loader: Loader,
+    lanes: int = LANES,
+    recorder: Recorder | None = None,
 ) -> AsyncIterator[StageBroker]:
     """The named stages, running. The broker must be there or come up; its topics must exist.
 
     Args:
         loader: builds the cascade for the screen and score stages; called in a thread.
         lanes: consumers per stage; a single one joins the embedded broker's group in one round.
+        recorder: metrics that other parts of the process share; None opens the stages' own.
 
     Raises:
         StillhouseError: topics are missing, or the active filters cannot be loaded.
     """
     with contextlib.ExitStack() as stack:
-        recorder = stack.enter_context(open_recorder(settings))
+        recorder = recorder or stack.enter_context(open_recorder(settings))
         middlewares = stack.enter_context(open_tracing(settings, ",".join(names)))
         await prepare_topics(settings)
         attempts = SqliteAttempts(settings.state)

@@ -8,6 +8,10 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from core.releases import find_package, load_activation
+from core.settings import Settings
+from core.spec import load_spec
+
 TIER_STYLES = ("bold green", "cyan", "blue")
 """From a filter's highest tier down; articles in none of them are dim."""
 
@@ -23,12 +27,20 @@ class Results:
     scored: list[Record] = field(default_factory=list)
     rejected: list[Record] = field(default_factory=list)
 
+    @classmethod
+    def of_active(cls, settings: Settings) -> "Results":
+        """Empty results for the filters that releases.json names."""
+        active = load_activation(settings.filters).filters
+        specs = [load_spec(find_package(settings.filters, n, v) / "config.yaml") for n, v in active.items()]
+        return cls({spec.name: [tier.name for tier in spec.tiers] for spec in specs})
+
     def add(self, record: Record) -> None:
         (self.scored if "filters" in record else self.rejected).append(record)
 
     def best(self, name: str, count: int) -> list[Record]:
         """The articles of one filter that score highest, ties by id."""
-        return sorted(self.scored, key=lambda record: (-record["filters"][name]["weighted"], record["id"]))[:count]
+        with_filter = [record for record in self.scored if name in record["filters"]]
+        return sorted(with_filter, key=lambda record: (-record["filters"][name]["weighted"], record["id"]))[:count]
 
     def style(self, name: str, tier: str) -> str:
         order = list(self.tiers.get(name, ()))
@@ -75,5 +87,5 @@ def print_line(console: Console, *parts: Text | str) -> None:
 
 def tier_counts(results: Results, name: str) -> str:
     """How many articles reached each tier, as `4 high, 9 medium`."""
-    counts = Counter(record["filters"][name]["tier"] for record in results.scored)
+    counts = Counter(record["filters"][name]["tier"] for record in results.scored if name in record["filters"])
     return ", ".join(f"{counts[tier]} {tier}" for tier in results.tiers[name] if counts[tier]) or "none above low"

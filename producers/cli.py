@@ -6,15 +6,15 @@ from typing import Annotated, BinaryIO
 
 import typer
 
+from producers.feeds import cli as feeds
+
 SHOWN_REFUSALS = 20
 
 
-def register(app: typer.Typer) -> None:
-    """Mount the commands on the front door."""
-    from producers.feeds import cli as feeds
-
+def register(app: typer.Typer, feed_recorder: feeds.RecorderFactory) -> None:
+    """Mount the commands on the front door, which brings the metrics of the feeds."""
     app.command()(publish)
-    feeds.register(app)
+    feeds.register(app, feed_recorder)
 
 
 def publish(
