@@ -16,7 +16,7 @@ from models.tokens import token_ids
 from offline.training.corpus import Library
 from offline.training.gemma import Trunk
 from offline.training.recipes import TrunkRecipe
-from offline.training.targets import build_targets
+from offline.training.targets import build_targets, weighted_scores
 from offline.training.trunk import Corpus, Progress, TrunkTrainer, validate
 
 log = logging.getLogger(__name__)
@@ -42,20 +42,32 @@ def tokenize(library: Library, base: Path, max_tokens: int) -> list[list[int]]:
 def build_corpus(library: Library, recipe: TrunkRecipe, tokens: list[list[int]]) -> Corpus:
     importance = {source.name: source.importance for source in recipe.sources}
     training = library.on("train")
-    fit_on = {library.ids[row] for row in training}
+    easy = easy_ids(library)
+    share = recipe.training.easy_share
     targets = build_targets(
         library.ids,
         [(library.specs[name], library.rated[name]) for name in library.specs],
-        {name: importance[library.origin[name]] for name in library.ids},
-        fit_on,
+        {name: importance[library.origin[name]] / (share if name in easy else 1) for name in library.ids},
+        {library.ids[row] for row in training},
     )
-    passes = [
-        ([row for row in training if library.origin[library.ids[row]] == source.name], source.share)
-        for source in recipe.sources
-    ]
+    passes = []
+    for source in recipe.sources:
+        rows = [row for row in training if library.origin[library.ids[row]] == source.name]
+        passes.append(([row for row in rows if library.ids[row] not in easy], source.share))
+        passes.append(([row for row in rows if library.ids[row] in easy], source.share * share))
     # Validation during the run looks at the first source alone: the feed as it is.
     val = [row for row in library.on("val") if library.origin[library.ids[row]] == recipe.sources[0].name]
     return Corpus(tokens, torch.from_numpy(library.embeddings), targets, passes, val)
+
+
+def easy_ids(library: Library) -> set[str]:
+    """Articles below half of what counts as relevant in every filter that rates them."""
+    easy = set(library.ids)
+    for name, spec in library.specs.items():
+        rated = library.rated[name]
+        weighted = weighted_scores(spec, rated.scores)
+        easy -= {i for i, score in zip(rated.ids, weighted, strict=True) if score >= spec.gate.relevant_at / 2}
+    return easy
 
 
 def number_type() -> torch.dtype:

@@ -25,11 +25,13 @@ class Training(_Strict):
     max_tokens: int = 320
     batch_size: int = 16
     token_budget: int = 2048
-    lora_lr: float = 4e-4
-    head_lr: float = 2e-3
+    lora_lr: float = 3e-4
+    head_lr: float = 1.5e-4
     weight_decay: float = 0.01
     warmup_steps: int = 30
     decay_share: float = 0.3
+    easy_share: float = Field(default=1.0, gt=0, le=1)
+    """Part of the articles irrelevant to every filter that a pass meets; their weight rises by as much."""
     average_decay: float = 0.98
     clip_norm: float = 1.0
     seed: int = 0
