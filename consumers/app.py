@@ -35,6 +35,7 @@ DRAIN_SEC = 60.0
 """How long SIGTERM waits for the batches in hand; one that takes longer is not committed, and comes again."""
 
 _BATCH_TIMEOUT_MS = 200
+_REWIND_PAUSE_SEC = 1.0
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,11 @@ def _subscribe(broker: StageBroker, settings: Settings, delivery: Delivery[Any])
         return message.raw_message
 
     async def deliver(batch: Any) -> None:
-        await delivery.deliver([to_record(raw) for raw in batch])
+        try:
+            await delivery.deliver([to_record(raw) for raw in batch])
+        except Exception:
+            await asyncio.sleep(_REWIND_PAUSE_SEC)  # FastStream rewinds and fetches at once
+            raise
 
     subscriber(deliver, parser=parse, decoder=decode)
 

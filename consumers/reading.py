@@ -1,10 +1,10 @@
 """Reading along: records of a topic up to its present end, or as they come."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from consumers.kafka import browser, no_broker, to_record
@@ -29,7 +29,32 @@ async def reader(settings: Settings, *topics: str, **options: Any) -> AsyncItera
 async def read_to_end(consumer: AIOKafkaConsumer, take: Callable[[Record], None]) -> None:
     """Hand every record to `take`, up to what was the end when this began."""
     ends = await consumer.end_offsets(consumer.assignment())
-    while any([await consumer.position(partition) < end for partition, end in ends.items()]):
+    settled: set[TopicPartition] = set()
+    while behind := [partition for partition, end in ends.items() if await consumer.position(partition) < end]:
         for batch in (await consumer.getmany(timeout_ms=500)).values():
             for raw in batch:
                 take(to_record(raw))
+        for partition in set(behind) - settled:
+            if high := consumer.highwater(partition):
+                settled.add(partition)
+                ends[partition] = max(ends[partition], high)  # see end_offsets
+
+
+async def end_offsets(
+    settings: Settings, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]
+) -> dict[TopicPartition, int]:
+    """End of each partition; takes over the consumer's assignment.
+
+    The embedded broker's own answer (ListOffsets) is the first offset of the last batch, plus one. Its fetch
+    responses are right, so there one fetch per partition asks for the high water mark.
+    """
+    ends: dict[TopicPartition, int] = await consumer.end_offsets(partitions)
+    filled = [partition for partition, end in ends.items() if end]
+    if not settings.embedded or not filled:
+        return ends
+    consumer.assign(filled)
+    for partition in filled:
+        consumer.seek(partition, ends[partition] - 1)
+    while unknown := [partition for partition in filled if consumer.highwater(partition) is None]:
+        await consumer.getmany(*unknown, timeout_ms=200, max_records=1)
+    return ends | {partition: consumer.highwater(partition) for partition in filled}

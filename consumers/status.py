@@ -9,7 +9,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from consumers.reading import reader
+from consumers.reading import end_offsets, reader
 from consumers.topics import admin_client
 from core.settings import Settings
 from core.topics import DEAD, GATED, ORACLE_LABELS, ORACLE_REQUESTS, RAW, REJECTED, SCORED
@@ -69,23 +69,23 @@ async def read_status(settings: Settings, interval_sec: float = 2.0) -> Status:
         before = {stage: await _sample(settings, admin, consumer, stage) for stage in stages}
         await asyncio.sleep(interval_sec)
         after = {stage: await _sample(settings, admin, consumer, stage) for stage in stages}
-        records = {topic: await _count(admin, consumer, topic) for topic in OUTCOMES if topic in known}
+        records = {topic: await _count(settings, admin, consumer, topic) for topic in OUTCOMES if topic in known}
     return Status(tuple(stage_status(stage, before[stage], after[stage]) for stage in stages), records)
 
 
 async def _sample(settings: Settings, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, stage: str) -> Sample:
     partitions = await _partitions(admin, SOURCES[stage])
     begins = await consumer.beginning_offsets(partitions)
-    ends = await consumer.end_offsets(partitions)
+    ends = await end_offsets(settings, consumer, partitions)
     committed = await admin.list_consumer_group_offsets(f"{settings.group_prefix}.{stage}", partitions=partitions)
     # A partition without a commit is read from its beginning.
     done = sum(max(begins[p], committed[p].offset if p in committed else -1) for p in partitions)
     return Sample(time.monotonic(), sum(ends.values()), done)
 
 
-async def _count(admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, topic: str) -> int:
+async def _count(settings: Settings, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, topic: str) -> int:
     partitions = await _partitions(admin, topic)
-    begins, ends = await consumer.beginning_offsets(partitions), await consumer.end_offsets(partitions)
+    begins, ends = await consumer.beginning_offsets(partitions), await end_offsets(settings, consumer, partitions)
     return sum(ends[p] - begins[p] for p in partitions)
 
 

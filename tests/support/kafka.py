@@ -1,0 +1,169 @@
+"""Kafka for tests: the embedded broker, and a real Apache Kafka where one can be had."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiokafka.errors import KafkaError
+
+from consumers import topics
+from consumers.embedded import embedded_broker
+from consumers.kafka import KafkaPublisher, browser, to_record
+from consumers.reading import read_to_end
+from consumers.records import Message, Record
+from core.settings import Settings, load_settings
+from core.topics import DEAD, RAW, REJECTED, SCORED, TOPICS
+
+PROJECT = Path(__file__).resolve().parents[2]
+SCRIPT = PROJECT.parent / "shared" / "kafka" / "kafka.sh"
+
+
+@dataclass(frozen=True)
+class Broker:
+    """Where a broker of a kind answers: settings that reach it. `folder` is set where we may kill and start it."""
+
+    kind: str
+    values: dict
+    folder: Path | None = None
+
+    def settings(self, home: Path, **values) -> Settings:
+        return load_settings(home=home, session_timeout_sec=2, **(self.values | values))
+
+    def kill(self) -> None:
+        subprocess.run([SCRIPT, "kill", self.folder], check=True, capture_output=True)
+
+    def start(self) -> None:
+        port = self.values["kafka"].rsplit(":", 1)[1]
+        subprocess.run([SCRIPT, "start", self.folder, port], check=True, stdout=subprocess.DEVNULL, timeout=90)
+
+
+def free_port(count: int = 1) -> int:
+    """First of `count` neighbouring ports that nobody listens on."""
+    while True:
+        with contextlib.ExitStack() as stack:
+            first = stack.enter_context(socket.socket())
+            first.bind(("127.0.0.1", 0))
+            port = first.getsockname()[1]
+            try:
+                for offset in range(1, count):
+                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port + offset))
+            except OSError:
+                continue
+            return port
+
+
+@contextlib.contextmanager
+def embedded(home: Path) -> Iterator[Broker]:
+    port = free_port()
+    with embedded_broker(load_settings(home=home, port=port)):
+        yield Broker("embedded", {"port": port})
+
+
+@contextlib.contextmanager
+def apache(folder: Path) -> Iterator[Broker | None]:
+    """STILLHOUSE_TEST_KAFKA, else Docker, else ../shared/kafka with Java; None where there is none of them."""
+    if address := os.environ.get("STILLHOUSE_TEST_KAFKA"):
+        yield Broker("apache", {"kafka": address})
+    elif docker_answers():
+        from testcontainers.kafka import KafkaContainer
+
+        with KafkaContainer("apache/kafka:4.1.1") as container:
+            yield Broker("apache", {"kafka": container.get_bootstrap_server()})
+    elif SCRIPT.is_file() and shutil.which("java"):
+        broker = Broker("apache", {"kafka": f"127.0.0.1:{free_port(2)}"}, folder)
+        broker.start()
+        try:
+            yield broker
+        finally:
+            broker.kill()
+    else:
+        yield None
+
+
+def docker_answers() -> bool:
+    if not shutil.which("docker"):
+        return False
+    with contextlib.suppress(subprocess.SubprocessError, OSError):
+        return subprocess.run(["docker", "info"], capture_output=True, timeout=5).returncode == 0
+    return False
+
+
+async def fresh_topics(settings: Settings) -> None:
+    """Our topics, empty. Brokers delete in the background, so the new ones are awaited."""
+    async with topics.admin_client(settings) as admin:
+        if ours := [topic.name for topic in TOPICS if topic.name in await admin.list_topics()]:
+            await admin.delete_topics(ours)
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                if not set(await admin.list_topics()) & {topic.name for topic in TOPICS}:
+                    await topics.apply(admin, settings)
+                    break
+            except Exception:
+                if time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(0.1)
+        while await topics.missing(admin):
+            await asyncio.sleep(0.1)
+
+
+async def publish(settings: Settings, messages: Sequence[Message]) -> None:
+    publisher = KafkaPublisher(settings)
+    try:
+        for start in range(0, len(messages), 500):
+            assert not any(await publisher.publish(messages[start : start + 500]))
+    finally:
+        await publisher.close()
+
+
+async def read(settings: Settings, *names: str) -> list[Record]:
+    """All records of the topics, as of now."""
+    records: list[Record] = []
+    consumer = browser(settings, *names)
+    await consumer.start()
+    try:
+        await read_to_end(consumer, records.append)
+    finally:
+        await consumer.stop()
+    return records
+
+
+async def await_outcomes(settings: Settings, keys: set[bytes | None], timeout_sec: float = 60) -> list[Record]:
+    """Records of the outcome topics once every key has one; fails with the keys that have none."""
+    records: list[Record] = []
+    missing = set(keys)
+    consumer = browser(settings, SCORED, REJECTED, DEAD)
+    await consumer.start()
+    deadline = time.monotonic() + timeout_sec
+    try:
+        while missing and time.monotonic() < deadline:
+            with contextlib.suppress(KafkaError):
+                for batch in (await consumer.getmany(timeout_ms=200)).values():
+                    records += map(to_record, batch)
+                    missing -= {raw.key for raw in batch}
+    finally:
+        await consumer.stop()
+    assert not missing, f"{len(missing)} of {len(keys)} without outcome, for example {sorted(map(str, missing))[:5]}"
+    return records
+
+
+async def lag(settings: Settings, stages: Sequence[str] = ("screen", "score")) -> dict[str, int]:
+    from consumers.status import read_status
+
+    status = await read_status(settings, interval_sec=0)
+    return {stage.stage: stage.lag for stage in status.stages if stage.stage in stages}
+
+
+def article(identifier: str, text: str | None = None, **fields) -> Message:
+    """A raw record whose text is its own."""
+    import orjson
+
+    body = {"id": identifier, "title": f"Title of {identifier}", "text": text or f"Some words about {identifier}. " * 8}
+    return Message(RAW, identifier.encode(), orjson.dumps(body | fields))
