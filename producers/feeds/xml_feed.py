@@ -69,7 +69,8 @@ def cut_entries(text: str, max_entries: int) -> tuple[str, bool]:
 def _entry(entry: Any, feed_language: str) -> RawEntry:
     bodies = [part.get("value") or "" for part in entry.get("content", ())]
     bodies.append(entry.get("summary") or "")
-    dates = (from_struct_time(entry.get(f"{name}_parsed")) for name in ("published", "updated", "created"))
+    # dict.get: feedparser's own would answer `published` for a missing `updated`, with a warning each time.
+    dates = (from_struct_time(dict.get(entry, f"{name}_parsed")) for name in ("published", "updated", "created"))
     return RawEntry(
         guid=str(entry.get("id") or "").strip(),
         link=_link(entry),
