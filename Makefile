@@ -40,6 +40,7 @@ types: $(INSTALLED)
 	$(BIN)/mypy
 
 unit: $(INSTALLED)
+	$(BIN)/stillhouse weights
 	$(BIN)/pytest -m "not (chaos or browser or slow)"
 
 slow: $(INSTALLED)  ## tests that take minutes

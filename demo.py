@@ -5,7 +5,6 @@ Nothing of it stays: port, offsets, claims and labels are temporary. Weights and
 
 import asyncio
 import contextlib
-import os
 import socket
 import tempfile
 import time
@@ -29,6 +28,7 @@ from core import topics
 from core.errors import StillhouseError
 from core.jsonl import Line, open_input, read_lines
 from core.settings import PROJECT, Settings
+from models.oracle.load import why_not_ready
 from producers.publish import PublishReport, publish_lines, raw_producer
 
 SAMPLES = PROJECT / "producers" / "samples" / "demo.jsonl"
@@ -42,12 +42,13 @@ _PATIENCE_SEC = 120.0
 
 @dataclass
 class Tally:
-    """Every record that came out of the stream, by topic."""
+    """Every record that came out of the stream. `dead` are articles, `unanswered` requests to the oracle."""
 
     published: int | None = None
     scored: list[dict[str, Any]] = field(default_factory=list)
     rejected: list[dict[str, Any]] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
+    unanswered: list[DeadLetter] = field(default_factory=list)
     requests: int = 0
     labelled: int = 0
     first_outcome_at: float | None = None
@@ -70,6 +71,7 @@ class Tally:
             "dead": dict(Counter(letter.reason for letter in self.dead)),
             "oracle_requests": self.requests,
             "labelled": self.labelled,
+            "unanswered": dict(Counter(letter.reason for letter in self.unanswered)),
             "faults": self.faults(),
         }
 
@@ -130,7 +132,7 @@ async def _stream(settings: Settings, loader: Loader, lines: Sequence[Line]) -> 
             publishing = asyncio.create_task(_publish(settings, lines))
             async with open_stream(settings, STAGES, loader, lanes=1):
                 tally.published = (await publishing).published
-                await _settled(tally, changed, labels=oracle_is_on(settings))
+                await _settled(tally, changed, labels=why_not_ready(settings) is None)
     first = tally.first_outcome_at or started
     return Run(tally, first - started, time.perf_counter() - started)
 
@@ -138,10 +140,6 @@ async def _stream(settings: Settings, loader: Loader, lines: Sequence[Line]) -> 
 async def _publish(settings: Settings, lines: Sequence[Line]) -> PublishReport:
     async with raw_producer(settings) as producer:
         return await publish_lines(lines, producer, malformed_too=True)
-
-
-def oracle_is_on(settings: Settings) -> bool:
-    return bool(settings.oracle != "gemini" or settings.oracle_api_key or os.environ.get("GEMINI_API_KEY"))
 
 
 async def _settled(tally: Tally, changed: asyncio.Event, *, labels: bool) -> None:
@@ -159,7 +157,7 @@ async def _settled(tally: Tally, changed: asyncio.Event, *, labels: bool) -> Non
 
 
 def _unlabelled(tally: Tally) -> bool:
-    return tally.labelled + sum(letter.stage == "oracle" for letter in tally.dead) < tally.requests
+    return tally.labelled + len(tally.unanswered) < tally.requests
 
 
 @contextlib.asynccontextmanager
@@ -191,7 +189,8 @@ def _count(tally: Tally, raw: Any) -> None:
         case topics.REJECTED:
             tally.rejected.append(orjson.loads(raw.value))
         case topics.DEAD:
-            tally.dead.append(DeadLetter.from_record(to_record(raw)))
+            letter = DeadLetter.from_record(to_record(raw))
+            (tally.unanswered if letter.original.topic == topics.ORACLE_REQUESTS else tally.dead).append(letter)
         case topics.ORACLE_REQUESTS:
             tally.requests += 1
         case topics.ORACLE_LABELS:

@@ -13,8 +13,8 @@ BEST = 4
 """Articles shown per filter."""
 
 
-def print_report(console: Console, run: Run, results: Results, *, oracle: bool) -> None:
-    """Args: oracle: whether an oracle answered the requests, or they only wait on their topic."""
+def print_report(console: Console, run: Run, results: Results, oracle_lacks: str | None) -> None:
+    """Args: oracle_lacks: why nobody answered the oracle's requests; None where an oracle did."""
     tally = run.tally
     for record in (*tally.scored, *tally.rejected):
         results.add(record)
@@ -22,7 +22,7 @@ def print_report(console: Console, run: Run, results: Results, *, oracle: bool) 
     print_rejected(console, tally.rejected)
     _print_dead(console, tally)
     _print_sum(console, tally)
-    _print_oracle(console, tally, oracle=oracle)
+    _print_oracle(console, tally, oracle_lacks)
     _print_speed(console, run)
 
 
@@ -44,14 +44,16 @@ def _print_sum(console: Console, tally: Tally) -> None:
         console.print(fault, style="bold red")
 
 
-def _print_oracle(console: Console, tally: Tally, *, oracle: bool) -> None:
+def _print_oracle(console: Console, tally: Tally, lacks: str | None) -> None:
     reasons = Counter(f["oracle"] for record in tally.scored for f in record["filters"].values() if f["oracle"])
     why = ", ".join(f"{reason.replace('_', ' ')} {count}" for reason, count in sorted(reasons.items()))
     print_heading(console, f"{tally.requests} articles went to {ORACLE_REQUESTS}", why)
-    if oracle:
-        print_line(console, f"{tally.labelled} came back labelled.")
-    else:
-        print_line(console, Text("They wait there: set GEMINI_API_KEY, and Gemini labels them.", "dim"))
+    if lacks:
+        print_line(console, Text(lacks, "dim"))
+        return
+    print_line(console, f"{tally.labelled} came back from the oracle, {len(tally.unanswered)} without an answer")
+    for reason, count in Counter(letter.reason for letter in tally.unanswered).most_common():
+        print_line(console, Text(f"{reason:<13}", "red"), Text(f"{count:>3}"))
 
 
 def _print_speed(console: Console, run: Run) -> None:

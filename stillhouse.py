@@ -69,8 +69,9 @@ def demo(
     from rich.console import Console
 
     from core.settings import load_settings
-    from demo import SAMPLES, oracle_is_on, run_demo
+    from demo import SAMPLES, run_demo
     from demo_report import print_report
+    from models.oracle.load import why_not_ready
     from models.prepare import prepare_weights
     from models.registry import load_cascade
     from models.results_view import Results
@@ -83,7 +84,7 @@ def demo(
     if as_json:
         typer.echo(orjson.dumps(tally.counts()).decode())
     else:
-        print_report(Console(), finished, Results.of_active(settings), oracle=oracle_is_on(settings))
+        print_report(Console(), finished, Results.of_active(settings), why_not_ready(settings))
     raise typer.Exit(1 if tally.faults() else 0)
 
 
