@@ -171,7 +171,9 @@ def _placed(spec: FilterSpec, weighted: float, tier: str) -> str:
     if own:
         parts.append(f"{weighted - own.at_least:.1f} above the threshold of {own.name} ({own.at_least:g})")
     if above:
-        parts.append(f"{above[-1].at_least - weighted:.1f} below that of {above[-1].name} ({above[-1].at_least:g})")
+        threshold = "that" if own else "the threshold"
+        gap = above[-1].at_least - weighted
+        parts.append(f"{gap:.1f} below {threshold} of {above[-1].name} ({above[-1].at_least:g})")
     return f"The weighted score of {weighted:.1f} is {' and '.join(parts)}."
 
 

@@ -12,7 +12,8 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from consumers.board.history import HistoryWriter
-from consumers.kafka import browser, to_record
+from consumers.kafka import to_record
+from consumers.reading import end_offsets, reader
 from consumers.records import Record
 from consumers.topics import admin_client
 from core import topics
@@ -61,9 +62,8 @@ class Follower:
             self._thread.shutdown(wait=True)
 
     async def _follow(self) -> None:
-        consumer = browser(self.settings, max_partition_fetch_bytes=2 << 20, fetch_max_bytes=8 << 20)
-        await consumer.start()
-        try:
+        limits = {"max_partition_fetch_bytes": 2 << 20, "fetch_max_bytes": 8 << 20}
+        async with reader(self.settings, **limits) as consumer:
             assigned: set[TopicPartition] = set()
             look_at = 0.0
             while True:
@@ -71,7 +71,6 @@ class Follower:
                     found = await self._partitions()
                     if found - assigned:
                         assigned |= found
-                        consumer.assign(list(assigned))
                         await self._resume(consumer, assigned)
                     self.connected = True
                     look_at = time.monotonic() + LOOK_FOR_TOPICS_SEC
@@ -83,8 +82,6 @@ class Follower:
                 self.caught_up = len(records) < BATCH
                 if records:
                     await self._apply(records)
-        finally:
-            await consumer.stop()
 
     async def _apply(self, records: list[Record]) -> None:
         loop = asyncio.get_running_loop()
@@ -114,11 +111,10 @@ class Follower:
         loop = asyncio.get_running_loop()
         places: Places = await loop.run_in_executor(self._thread, self.writer.positions)
         known = {partition: places[partition] for partition in partitions if tuple(partition) in places}
+        ends = await end_offsets(self.settings, consumer, list(known)) if known else {}
+        starts = await consumer.beginning_offsets(list(known)) if known else {}
+        consumer.assign(list(partitions))
         await consumer.seek_to_beginning(*partitions)
-        if not known:
-            return
-        ends = await consumer.end_offsets(list(known))
-        starts = await consumer.beginning_offsets(list(known))
         for partition, (offset, timestamp_ms, key) in known.items():
             if not starts[partition] <= offset < ends[partition]:
                 continue

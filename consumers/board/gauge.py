@@ -12,8 +12,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
-from consumers.kafka import browser
 from consumers.metrics import Recorder, SilentRecorder
+from consumers.reading import end_offsets, reader
+from consumers.status import SOURCES
 from consumers.topics import admin_client
 from core import topics
 from core.errors import TransientError
@@ -23,14 +24,6 @@ log = logging.getLogger(__name__)
 
 EVERY_SEC = 3.0
 WINDOW_SEC = 60.0
-
-STAGES = {
-    "screen": topics.RAW,
-    "score": topics.GATED,
-    "oracle": topics.ORACLE_REQUESTS,
-    "labels": topics.ORACLE_LABELS,
-}
-"""Which topic each stage reads; its group is `<prefix>.<stage>`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,25 +65,20 @@ class Gauge:
             await asyncio.sleep(EVERY_SEC)
 
     async def _watch(self) -> None:
-        async with admin_client(self.settings) as admin:
-            consumer = browser(self.settings)
-            await consumer.start()
-            try:
-                while True:
-                    self.readings.append(await self._read(admin, consumer))
-                    await asyncio.sleep(EVERY_SEC)
-            finally:
-                await consumer.stop()
+        async with admin_client(self.settings) as admin, reader(self.settings) as consumer:
+            while True:
+                self.readings.append(await self._read(admin, consumer))
+                await asyncio.sleep(EVERY_SEC)
 
     async def _read(self, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer) -> Reading:
         wanted = {topic.name for topic in topics.TOPICS}
         existing = sorted(wanted & set(await admin.list_topics()))
         described = await admin.describe_topics(existing) if existing else []
         partitions = [TopicPartition(t["topic"], p["partition"]) for t in described for p in t["partitions"]]
-        ends = await consumer.end_offsets(partitions) if partitions else {}
+        ends = await end_offsets(self.settings, consumer, partitions) if partitions else {}
         records = {name: sum(end for place, end in ends.items() if place.topic == name) for name in existing}
         lags: dict[str, int | None] = {}
-        for stage, topic in STAGES.items():
+        for stage, topic in SOURCES.items():
             lags[stage] = await self._lag(admin, stage, topic, ends)
             if (lag := lags[stage]) is not None:
                 self.recorder.stage(stage).lag(topic, lag)
@@ -100,12 +88,11 @@ class Gauge:
     async def _lag(
         self, admin: AIOKafkaAdminClient, stage: str, topic: str, ends: Mapping[TopicPartition, int]
     ) -> int | None:
+        places = [place for place in ends if place.topic == topic]
+        if not places:
+            return None
         group = f"{self.settings.group_prefix}.{stage}"
-        try:
-            committed = await admin.list_consumer_group_offsets(group)
-        except KafkaError:
-            return None
-        done = {place: known.offset for place, known in committed.items() if place.topic == topic and known.offset >= 0}
-        if not done:
-            return None
-        return sum(max(0, int(end) - int(done.get(place, 0))) for place, end in ends.items() if place.topic == topic)
+        # Naming the partitions matters: the embedded broker cannot answer for all of a group at once.
+        committed = await admin.list_consumer_group_offsets(group, partitions=places)
+        done = {place: known.offset for place, known in committed.items() if known.offset >= 0}
+        return sum(max(0, ends[place] - done.get(place, 0)) for place in places) if done else None

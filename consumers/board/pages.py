@@ -30,6 +30,7 @@ T = TypeVar("T")
 
 FLOW_TTL_SEC = 2.0
 NEWS_PER_TICK = 40
+FORMATS = ("atom", "json")
 RANGES = {"error": (0, 2), "bias": (-1.5, 1.5), "agreement": (0, 1), "recall": (0, 1)}
 
 
@@ -90,7 +91,7 @@ class Pages:
         name, kind = request.path_params["name"], request.path_params["kind"]
         view = View.from_params({**request.query_params, "filter": name, "show": "all"})
         limit = number_of(request.query_params, "limit", PAGE, feeds_out.MAX_ENTRIES)
-        if kind not in ("atom", "json"):
+        if kind not in FORMATS:
             raise NotFound(f"There is no feed in the format {kind[:20]!r}.", action="Use .atom or .json.")
         feed = await self.work(self._feed, view, limit, str(request.base_url), str(request.url))
         body = await self.work(feeds_out.atom if kind == "atom" else feeds_out.json_feed, feed)
@@ -166,7 +167,7 @@ class Pages:
             kept=kept,
             heading=_heading(view),
             description=spec.description if spec else "",
-            navigation=_navigation(view, tallies, versions),
+            navigation=_navigation(self.catalogue, view, tallies, versions),
             choices=self._choices(view, versions),
             languages=self.history.counts("language", "rejected" if view.show == "rejected" else "scored"),
             connected=self.follower.connected,
@@ -185,8 +186,7 @@ class Pages:
             return [choice("All", reason=""), *(choice(humanise(r), reason=r) for r in reasons)] if reasons else []
         if not view.filter:
             return []
-        tiers = self.catalogue.tiers(view.filter, versions[view.filter])
-        labels = [(t, humanise(t) + (" and up" if i else "")) for i, t in enumerate(tiers)]
+        labels = self._tier_labels(view.filter, versions[view.filter])
         return [choice("All", tier=""), *(choice(label, tier=t) for t, label in reversed(labels))]
 
     def _article(self, article_id: str) -> str:
@@ -215,20 +215,21 @@ class Pages:
         )
 
     def _feeds(self, base: str) -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = []
+        """Addresses for the page `Subscribe`: per filter, its tiers from the lowest up and then everything."""
+        found = []
         for name, version in sorted(self._versions(self.history.tallies()).items()):
-            tiers = self.catalogue.tiers(name, version)
-            views = [("all", View())] + [
-                (tier if i == 0 else f"{tier} and up", View(tier=tier)) for i, tier in reversed(list(enumerate(tiers)))
+            tiers = [(label, View(tier=tier)) for tier, label in reversed(self._tier_labels(name, version))]
+            rows = [
+                {"label": label, **{kind: base.rstrip("/") + view.url(f"/feeds/{name}.{kind}") for kind in FORMATS}}
+                for label, view in (*tiers, ("All", View()))
             ]
-            for index, (label, view) in enumerate(views):
-                address = base.rstrip("/")
-                rows.append({
-                    "first": index == 0, "rows": len(views), "label": humanise(name), "tier": label,
-                    "atom": address + view.url(f"/feeds/{name}.atom"),
-                    "json": address + view.url(f"/feeds/{name}.json"),
-                })  # fmt: skip
-        return rows
+            found.append({"label": humanise(name), "tiers": rows})
+        return found
+
+    def _tier_labels(self, name: str, version: str) -> list[tuple[str, str]]:
+        """Tiers from the highest down, each with what choosing it means."""
+        tiers = self.catalogue.tiers(name, version)
+        return [(tier, humanise(tier) + (" and up" if index else "")) for index, tier in enumerate(tiers)]
 
 
 def _heading(view: View) -> str:
@@ -240,7 +241,7 @@ def _heading(view: View) -> str:
 
 
 def _navigation(
-    view: View, tallies: Mapping[str, Mapping[str, int]], versions: Mapping[str, str]
+    catalogue: Catalogue, view: View, tallies: Mapping[str, Mapping[str, int]], versions: Mapping[str, str]
 ) -> Sequence[dict[str, Any]]:
     kept = View(language=view.language, query=view.query)
 
@@ -255,8 +256,9 @@ def _navigation(
     ]
     filters = []
     for name in sorted(versions):
+        worth = catalogue.tiers(name, versions[name])[-1]
         reached = sum(count for tier, count in tallies.get(name, {}).items() if tier != LOWEST_TIER)
-        filters.append(entry(humanise(name), replace(kept, filter=name), reached))
+        filters.append(entry(humanise(name), replace(kept, filter=name, tier=worth), reached))
     return fixed + filters
 
 

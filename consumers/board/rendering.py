@@ -150,8 +150,9 @@ def host(item: Item) -> str:
     return (urlsplit(item.url or "").hostname or "the source").removeprefix("www.")
 
 
-def is_notable(item: Item) -> bool:
-    return any(result["tier"] != LOWEST_TIER for result in item.filters.values())
+def is_notable(item: Item, filter_name: str = "") -> bool:
+    """True if the article reached a tier: in this filter, or without one in any."""
+    return any(r["tier"] != LOWEST_TIER for name, r in item.filters.items() if filter_name in ("", name))
 
 
 def rejection(reason: str) -> str:

@@ -149,6 +149,8 @@ document.addEventListener("keydown", (event) => {
   keys[event.key]();
 });
 
+document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
 // Small controls, shown because they work only here
 
 for (const control of document.querySelectorAll("[data-help], [data-theme-toggle]")) control.hidden = false;
