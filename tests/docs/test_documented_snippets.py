@@ -1,0 +1,48 @@
+"""Every ```bash block of the pages below runs as it stands, in order, as if pasted into one terminal."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+BLOCK = re.compile(r"^```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\((?!https?://|mailto:)([^)#\s]+)(#[^)]*)?\)")
+
+
+def name(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def with_blocks() -> list[Path]:
+    return [page for page in PAGES if BLOCK.search(page.read_text(encoding="utf-8"))]
+
+
+@pytest.mark.weights
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("page", with_blocks(), ids=name)
+def test_the_blocks_of_a_page_run_when_pasted(page: Path, tmp_path: Path, free_port: int) -> None:
+    for entry in ROOT.iterdir():
+        (tmp_path / entry.name).symlink_to(entry)
+    script = "set -euo pipefail\n" + "\n".join(BLOCK.findall(page.read_text(encoding="utf-8")))
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "STILLHOUSE_PORT": str(free_port),
+        "STILLHOUSE_BOARD_PORT": "0",
+        "COLUMNS": "120",
+    }
+    run = subprocess.run(
+        ["/bin/bash", "-c", script],
+        capture_output=True, text=True, timeout=540, cwd=tmp_path, env=environment,
+    )  # fmt: skip
+    assert run.returncode == 0, f"{run.stdout[-3000:]}\n{run.stderr[-3000:]}"
+
+
+@pytest.mark.parametrize("page", sorted([*PAGES, *(ROOT / "docs").glob("decisions/*.md")]), ids=name)
+def test_links_inside_the_project_lead_somewhere(page: Path) -> None:
+    targets = [page.parent / target for target, _ in LINK.findall(page.read_text(encoding="utf-8"))]
+    assert [str(target) for target in targets if not target.exists()] == []
