@@ -1,10 +1,12 @@
-"""Commands that look into the stream: `tail`, `status`, `topics` and `dead`."""
+"""Commands that look into the stream: `tail`, `status`, `topics`, `dead` and `board`."""
 
 import asyncio
 import logging
 from typing import Annotated, Any
 
 import typer
+
+from consumers.board import cli as board
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Reason = Annotated[str | None, typer.Option(metavar="CODE", help="Only dead letters with this reason.")]
@@ -19,6 +21,7 @@ def register(app: typer.Typer) -> None:
     app.command()(status)
     app.add_typer(topics_app, name="topics")
     app.add_typer(dead_app, name="dead")
+    board.register(app)
 
 
 def tail(

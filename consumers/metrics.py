@@ -271,7 +271,7 @@ class _PrometheusStage:
 
 
 @contextmanager
-def open_recorder(settings: Settings, host: str = "127.0.0.1") -> Iterator[Recorder]:
+def open_recorder(settings: Settings) -> Iterator[Recorder]:
     """The process's recorder; with a metrics port, its HTTP endpoint lives as long as the block."""
     if not settings.metrics_port:
         yield SilentRecorder()
@@ -281,10 +281,10 @@ def open_recorder(settings: Settings, host: str = "127.0.0.1") -> Iterator[Recor
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     try:
-        server, thread = start_http_server(settings.metrics_port, addr=host, registry=registry)
+        server, thread = start_http_server(settings.metrics_port, addr=settings.metrics_host, registry=registry)
     except OSError as error:
         raise SettingsError(
-            f"Metrics cannot listen on {host}:{settings.metrics_port}: {error.strerror}.",
+            f"Metrics cannot listen on {settings.metrics_host}:{settings.metrics_port}: {error.strerror}.",
             action="Set STILLHOUSE_METRICS_PORT to a free port, one per process, or 0 to turn metrics off.",
         ) from None
     try:

@@ -63,6 +63,7 @@ class Settings(BaseSettings):
     board_host: str = "127.0.0.1"
     board_port: int = Field(8600, ge=0, le=65535)
     board_history: int = Field(100_000, ge=1_000, description="articles that the board keeps")
+    metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(0, ge=0, le=65535, description="Prometheus endpoint; 0: off")
     otlp_endpoint: str | None = Field(None, description="OpenTelemetry collector; unset: tracing is off")
     feeds_allow_private: bool = Field(False, description="feeds may reach private addresses")
