@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from core.settings import load_settings
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 BLOCK = re.compile(r"^```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -18,6 +20,14 @@ def name(page: Path) -> str:
     return page.relative_to(ROOT).as_posix()
 
 
+def link_entries(source: Path, target: Path, without: tuple[str, ...] = ()) -> None:
+    """`target` as a folder that looks like `source`, so that what a page writes does not stay there."""
+    target.mkdir()
+    for entry in source.iterdir():
+        if entry.name not in without:
+            (target / entry.name).symlink_to(entry)
+
+
 def with_blocks() -> list[Path]:
     return [page for page in PAGES if BLOCK.search(page.read_text(encoding="utf-8"))]
 
@@ -26,18 +36,20 @@ def with_blocks() -> list[Path]:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("page", with_blocks(), ids=name)
 def test_the_blocks_of_a_page_run_when_pasted(page: Path, tmp_path: Path, free_port: int) -> None:
-    for entry in ROOT.iterdir():
-        (tmp_path / entry.name).symlink_to(entry)
+    folder, home = tmp_path / "clone", tmp_path / "home"
+    link_entries(ROOT, folder)
+    link_entries(load_settings().home, home, without=("state", "labels"))
     script = "set -euo pipefail\n" + "\n".join(BLOCK.findall(page.read_text(encoding="utf-8")))
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "STILLHOUSE_HOME": str(home),
         "STILLHOUSE_PORT": str(free_port),
         "STILLHOUSE_BOARD_PORT": "0",
         "COLUMNS": "120",
     }
     run = subprocess.run(
         ["/bin/bash", "-c", script],
-        capture_output=True, text=True, timeout=540, cwd=tmp_path, env=environment,
+        capture_output=True, text=True, timeout=540, cwd=folder, env=environment,
     )  # fmt: skip
     assert run.returncode == 0, f"{run.stdout[-3000:]}\n{run.stderr[-3000:]}"
 
