@@ -1,11 +1,10 @@
 """An article's page: its text, whether it is walled, and the address it gives itself. Runs in a worker process."""
 
 import html
+import logging
 import re
 from dataclasses import dataclass
 from urllib.parse import urljoin
-
-import trafilatura
 
 from core.article import Article
 from core.text import apply_rules, clean, clean_article
@@ -60,6 +59,9 @@ class Page:
 
 def read_page(raw: RawPage) -> Page:
     """Main text of a page; empty where a wall stands before it."""
+    import trafilatura  # 1 s and 100 MB, which only workers that meet a page should pay
+
+    logging.getLogger("trafilatura").setLevel(logging.CRITICAL)  # a page without text is no error of ours
     markup = decode(raw.body, raw.content_type)
     text = clean(trafilatura.extract(markup, url=raw.url, include_comments=False, output_format="txt") or "")
     marks = set(text_marks(text))
