@@ -1,12 +1,13 @@
 """Settings: environment STILLHOUSE_*, then a TOML file, then defaults."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import platformdirs
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -28,7 +29,9 @@ class Settings(BaseSettings):
     port: int = Field(DEFAULT_PORT, ge=1, le=65535, description="port of the embedded broker on 127.0.0.1")
     home: Path = Field(Path(platformdirs.user_data_dir("stillhouse")), description="weights, compiled graphs and state")
     labels: str | None = Field(None, description="label store: folder or object storage URL; unset: HOME/labels")
-    filters: tuple[Path, ...] = Field((PROJECT / "filters",), description="folders of filter packages; later wins")
+    filters: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (PROJECT / "filters",), description="folders of filter packages, parted by colons; later wins"
+    )
 
     session_timeout_sec: float = Field(10.0, ge=1, le=300, description="a silent worker is replaced after this time")
     group_prefix: str = Field("stillhouse", description="prefix of the consumer groups")
