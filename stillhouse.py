@@ -8,7 +8,6 @@ import contextlib
 import importlib
 import importlib.util
 import sys
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -19,6 +18,7 @@ from core.errors import StillhouseError
 from producers import cli as producers_cli
 
 if TYPE_CHECKING:
+    from consumers.active import Loader
     from core.settings import Settings
     from producers.feeds.report import FeedRecorder
 
@@ -73,13 +73,12 @@ def demo(
     from demo_report import print_report
     from models.oracle.load import why_not_ready
     from models.prepare import prepare_weights
-    from models.registry import load_cascade
     from models.results_view import Results
 
     logging.disable(logging.WARNING)  # bad records are part of the show, and shown as dead letters
     settings = load_settings()
     prepare_weights(settings)
-    finished = run_demo(settings, partial(load_cascade, settings), articles or SAMPLES, count)
+    finished = run_demo(settings, _loader(settings), articles or SAMPLES, count)
     tally = finished.tally
     if as_json:
         typer.echo(orjson.dumps(tally.counts()).decode())
@@ -93,6 +92,9 @@ def run(
         Literal["screen", "score", "oracle", "labels", "all"], typer.Option(help="Which stage this process runs.")
     ] = "all",
     feeds: Annotated[Path | None, typer.Option(metavar="FILE", help="Also read these feeds: TOML or OPML.")] = None,
+    board: Annotated[
+        bool | None, typer.Option("--board/--no-board", help="The board in a browser; default: with all stages.")
+    ] = None,
 ) -> None:
     """Run the stream until SIGTERM or Ctrl-C, which finish and commit the batches in hand.
 
@@ -103,14 +105,20 @@ def run(
     from consumers.logs import configure_logging
     from consumers.runtime import STAGES
     from core.settings import load_settings
-    from models.registry import load_cascade
+    from models.prepare import prepare_weights
     from producers.feeds.subscriptions import load_subscriptions
     from serve import Plan, serve
 
     settings = load_settings()
     configure_logging(settings)
-    plan = Plan(STAGES if stage == "all" else (stage,), load_subscriptions(feeds) if feeds else None)
-    asyncio.run(serve(settings, plan, partial(load_cascade, settings)))
+    plan = Plan(
+        stages=STAGES if stage == "all" else (stage,),
+        feeds=load_subscriptions(feeds) if feeds else None,
+        board=stage == "all" if board is None else board,
+    )
+    if {"screen", "score"} & set(plan.stages):
+        prepare_weights(settings)
+    asyncio.run(serve(settings, plan, _loader(settings)))
 
 
 def config(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False) -> None:
@@ -148,6 +156,14 @@ def _root(
     ] = False,
 ) -> None:
     """Typer reads the global options from this signature."""
+
+
+def _loader(settings: "Settings") -> "Loader":
+    """Loads one release set after another, and keeps what two have in common."""
+    from models.registry import ReleaseLoader
+
+    releases = ReleaseLoader(settings)
+    return lambda activation: releases.load(activation).cascade
 
 
 def _feed_recorder(settings: "Settings") -> "FeedRecorder":

@@ -24,6 +24,7 @@ from consumers.delivery import Backoff, Delivery, Observer
 from consumers.kafka import consumer_options, to_record
 from consumers.metrics import SilentRecorder
 from consumers.records import Publisher, Stage
+from core.errors import StillhouseError
 from core.kafka_options import client_options
 from core.settings import Settings
 
@@ -158,6 +159,8 @@ async def running(background: Sequence[Callable[[], Awaitable[None]]]) -> AsyncI
     async def guarded(work: Callable[[], Awaitable[None]]) -> None:
         try:
             await work()
+        except StillhouseError as error:
+            log.error("%s", error)
         except Exception:
             log.exception("A background task ended: %s", getattr(work, "__qualname__", work))
 
