@@ -107,13 +107,17 @@ async def _open_active(
     settings: Settings, loader: Loader, recorder: Recorder
 ) -> tuple[ActiveReleases, Callable[[], Awaitable[None]]]:
     """The active set under all announcements so far, and the task that follows those to come."""
-    consumer = browser(settings, RELEASES)
-    await consumer.start()
-    records: list[Record] = []
-    await read_to_end(consumer, records.append)
-    announced = [a for record in records if (a := _announcement(record))]
     configured = load_activation(settings.filters)
-    active = await asyncio.to_thread(ActiveReleases, configured, loader, settings.filters, announced, recorder)
+    consumer = browser(settings, RELEASES)
+    records: list[Record] = []
+    try:
+        await consumer.start()
+        await read_to_end(consumer, records.append)
+        announced = [a for record in records if (a := _announcement(record))]
+        active = await asyncio.to_thread(ActiveReleases, configured, loader, settings.filters, announced, recorder)
+    except BaseException:
+        await consumer.stop()
+        raise
 
     async def follow_topic() -> None:
         try:
