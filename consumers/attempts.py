@@ -8,20 +8,18 @@ only the smaller parts, once.
 """
 
 import contextlib
-import fcntl
 import itertools
-import os
 import sqlite3
 import threading
 import time
-import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import Protocol
 
 from consumers.records import Record
 from core.errors import RefusedRecord
+from core.owners import Owner
 
 SHRINK = 8
 KILLS_ALONE = 2
@@ -81,18 +79,11 @@ class NoAttempts:
 
 
 class SqliteAttempts:
-    """One per process. Shared by all processes of a machine through the file; safe between threads.
-
-    A process is alive as long as it holds the lock on its own file under state/owners: the kernel drops the lock
-    at any death, and process ids, which containers reuse, play no part.
-    """
+    """One per process. Shared by all processes of a machine through the file; safe between threads."""
 
     def __init__(self, state: Path) -> None:
-        owners = state / "owners"
-        owners.mkdir(parents=True, exist_ok=True)
-        self._owners = owners
-        self._owner = uuid.uuid4().hex
-        self._lock_file = _locked(owners / self._owner)
+        self._self = Owner(state / "owners")
+        self._owner = self._self.name
         self._notes = itertools.count()
         self._mutex = threading.Lock()
         self._db = sqlite3.connect(state / "attempts.db", timeout=10, isolation_level=None, check_same_thread=False)
@@ -135,8 +126,7 @@ class SqliteAttempts:
         with self._mutex:
             self._db.execute("DELETE FROM running WHERE owner = ?", (self._owner,))
             self._db.close()
-        (self._owners / self._owner).unlink(missing_ok=True)
-        self._lock_file.close()
+        self._self.close()
 
     def _suspects(self, stage: str) -> dict[tuple[str, int, int], tuple[int, int]]:
         rows = self._db.execute("SELECT topic, partition, offset, deaths, alone FROM deaths WHERE stage = ?", (stage,))
@@ -146,12 +136,12 @@ class SqliteAttempts:
         """Turn the notes of dead processes into deaths of their records."""
         rows = self._db.execute("SELECT DISTINCT owner FROM running WHERE owner <> ?", (self._owner,)).fetchall()
         for (owner,) in rows:
-            if not _is_dead(self._owners / owner):
+            if not self._self.is_dead(owner):
                 continue
             with self._transaction():
                 self._db.execute(_COUNT_DEATHS, (time.time(), owner))
                 self._db.execute("DELETE FROM running WHERE owner = ?", (owner,))
-            (self._owners / owner).unlink(missing_ok=True)
+            self._self.bury(owner)
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -179,23 +169,3 @@ def _parts(histories: Sequence[tuple[int, int, int]]) -> list[Part]:
         else:
             parts.append(Part((index,), deaths))
     return parts
-
-
-def _locked(path: Path) -> TextIO:
-    stream = path.open("w")
-    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return stream
-
-
-def _is_dead(path: Path) -> bool:
-    try:
-        descriptor = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
-        return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(descriptor)
-    return True

@@ -20,7 +20,7 @@ from models.oracle.prompt import Prompt, Question, build_prompt
 from models.oracle.provider import AnswerLost, NoAnswer, Provider, Reply, Throttled, Unavailable
 
 _WORTH_A_RETRY = {"empty", "truncated", "malformed_response"}
-_BUSY_POLL_SEC = 0.2
+_BUSY_POLL_SEC = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +45,10 @@ class Failed:
 
 @dataclass(frozen=True)
 class AskPolicy:
-    """`timeout_sec` must not be shorter than the provider's own deadline."""
+    """How one process asks."""
 
     origin: Origin
     concurrency: int = 8
-    timeout_sec: float = 60.0
     backoff: Backoff = field(default_factory=Backoff)
 
 
@@ -120,6 +119,9 @@ class _Conversation:
                 cost_usd = self._asker.price.cost_usd(error.usage) if error.usage else 0.0
                 if end := self._refuse(error.reason, error.detail, cost_usd, error.reason in _WORTH_A_RETRY):
                     return end
+            except BaseException as error:  # cancelled, or a fault of ours: the call may have been paid
+                self._fail("interrupted", f"{error!r}"[:300], self._estimate_usd)
+                raise
             else:
                 self._pause.end()
                 if end := self._judge(reply):
@@ -127,24 +129,19 @@ class _Conversation:
 
     async def _begin(self) -> Finished | None:
         names = tuple(sorted(self._prompt.question.dimensions))
-        intent = Intent(
-            self._key, self._policy.origin, names, self._estimate_usd, self._policy.timeout_sec, self._replay
-        )
+        intent = Intent(self._key, self._policy.origin, names, self._estimate_usd, self._replay)
         while isinstance(known := self._ledger.begin(intent, time.time()), Busy):
-            await asyncio.sleep(min(_BUSY_POLL_SEC, max(0.01, known.until - time.time())))
+            await asyncio.sleep(_BUSY_POLL_SEC)
         return known
 
     def _judge(self, reply: Reply) -> Answered | Failed | None:
-        question = self._prompt.question
         cost_usd = self._asker.price.cost_usd(reply.usage)
         self._asker.estimator.learn(self._prompt, cost_usd)
         try:
-            answers = parse_answer(reply.text, question.dimensions, question.article.content)
+            body = read_reply(self._prompt.question, reply, self._asker.provider.name)
         except RefusedAnswer as refusal:
             worth = refusal.reason != "text_instructs_reader"
             return self._refuse(refusal.reason, refusal.detail, cost_usd, worth)
-        outcome: dict[str, Any] = {name: asdict(answer) for name, answer in answers.items()}
-        body = {"oracle": reply.oracle or self._asker.provider.name, "answers": outcome}
         return outcome_of(self._key, self._ledger.finish(self._key, "answered", body, cost_usd))
 
     def _refuse(self, reason: str, detail: str, cost_usd: float, worth_a_retry: bool) -> Answered | Failed | None:
@@ -172,6 +169,12 @@ def ask_key(identity: str, question: Question) -> str:
     """Equal for the same words judged by the same rubrics and the same oracle, whoever asks."""
     rubrics = sorted(f"{r.name}/{r.spec.version}/{r.hash}" for r in question.rubrics)
     return hashlib.sha256("|".join([identity, content_hash(question.article), *rubrics]).encode()).hexdigest()[:32]
+
+
+def read_reply(question: Question, reply: Reply, provider: str) -> dict[str, Any]:
+    """A reply as the ledger keeps it. Raises RefusedAnswer."""
+    answers = parse_answer(reply.text, question.dimensions, question.article.content)
+    return {"oracle": reply.oracle or provider, "answers": {name: asdict(answer) for name, answer in answers.items()}}
 
 
 def outcome_of(key: str, finished: Finished) -> Answered | Failed:

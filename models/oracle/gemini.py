@@ -84,6 +84,8 @@ class GeminiProvider:
             raise AnswerLost("timeout", f"no answer within {timeout_sec:g} s") from error
         except httpx.HTTPError as error:
             raise broken_connection(error) from error
+        except ValueError as error:  # the client could not read the body: not JSON, or of another form
+            raise NoAnswer("malformed_response", f"{error!r}"[:300]) from error
         return reply_of(response)
 
     def config(self, prompt: Prompt) -> "types.GenerateContentConfig":

@@ -4,8 +4,8 @@
     2. finish    the answer, or the reason why there is none, is on disk before anybody acts on it
        postpone  or the call is known to be unpaid, or is to be repeated: the next `begin` may send it again
 
-An intent that outlived the deadline of its call belongs to a process that died. Its call may have been paid, so it is
-finished as `interrupted` at its expected cost and not sent again, unless somebody asks for that (`replay`).
+An intent whose process died may have been paid: it is finished as `interrupted` at its expected cost and not sent
+again, unless somebody asks for that (`replay`).
 """
 
 import sqlite3
@@ -18,9 +18,10 @@ from typing import Any, Literal
 
 import orjson
 
+from core.owners import Owner
+
 Origin = Literal["stream", "score"]
 
-_MARGIN_SEC = 2.0
 _KEEP_SEC = 60 * 86_400
 """oracle.requests keeps records for 30 days; an answer must outlive every request that may ask for it again."""
 
@@ -28,8 +29,8 @@ _INTERRUPTED = orjson.dumps({"reason": "interrupted", "detail": "the process die
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS asks (
-    key TEXT PRIMARY KEY, origin TEXT, started REAL, timeout REAL, state TEXT, filters TEXT, estimate_usd REAL,
-    cost_usd REAL, replay INTEGER, outcome BLOB) WITHOUT ROWID;
+    key TEXT PRIMARY KEY, origin TEXT, started REAL, state TEXT, filters TEXT, estimate_usd REAL,
+    cost_usd REAL, replay INTEGER, owner TEXT, outcome BLOB) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS asks_started ON asks (started);
 CREATE TABLE IF NOT EXISTS decisions (key TEXT PRIMARY KEY, made REAL, body BLOB) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS batches (run TEXT, job TEXT PRIMARY KEY, made REAL, keys BLOB) WITHOUT ROWID;
@@ -38,7 +39,7 @@ CREATE TABLE IF NOT EXISTS batches (run TEXT, job TEXT PRIMARY KEY, made REAL, k
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A call about to be sent; `timeout_sec` bounds how long it can take.
+    """A call about to be sent. `outlives` is True for a batch job, which goes on when its process dies.
 
     `replay` counts how often somebody asked knowingly to repeat a failed ask: a higher number opens it again.
     """
@@ -47,24 +48,26 @@ class Intent:
     origin: Origin
     filters: tuple[str, ...]
     estimate_usd: float
-    timeout_sec: float
     replay: int = 0
+    outlives: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The end of an ask: `answered` with an answer, or `failed` with a reason. `cost_usd` covers all its calls."""
+    """The end of an ask: `answered` with an answer, or `failed` with a reason.
+
+    `cost_usd` covers all its calls; `replay` is the intent's.
+    """
 
     state: Literal["answered", "failed"]
     outcome: dict[str, Any]
     cost_usd: float
+    replay: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """Another call with this key is on its way, until this time at the latest."""
-
-    until: float
+    """Another call with this key is on its way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,7 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._owner = Owner(path.parent / "owners")
         self._mutex = threading.Lock()
         self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode=WAL")
@@ -92,19 +96,22 @@ class Ledger:
         """Note the intent, or say what is known already. None: the caller is to send the call now."""
         with self._transaction():
             row = self._db.execute(
-                "SELECT state, started + timeout, estimate_usd, cost_usd, replay FROM asks WHERE key = ?", (intent.key,)
+                "SELECT state, owner, estimate_usd, cost_usd, replay FROM asks WHERE key = ?", (intent.key,)
             ).fetchone()
-            state, deadline, estimate_usd, cost_usd, replay = row or ("postponed", 0.0, 0.0, 0.0, 0)
-            if state == "asked" and now < deadline + _MARGIN_SEC:
-                return Busy(deadline + _MARGIN_SEC)
+            state, owner, estimate_usd, cost_usd, replay = row or ("postponed", "", 0.0, 0.0, 0)
+            if state == "asked" and (not owner or not self._owner.is_dead(owner)):
+                return Busy()
             if state == "asked":
                 state, cost_usd = "failed", cost_usd + estimate_usd
                 self._update(intent.key, state, cost_usd, _INTERRUPTED)
             if state == "answered" or (state == "failed" and intent.replay <= replay):
                 return self._finished(intent.key)
-            call = (intent.key, intent.origin, now, intent.timeout_sec, "asked", ",".join(intent.filters))
+            owner = "" if intent.outlives else self._owner.name
+            call = (intent.key, intent.origin, now, "asked", ",".join(intent.filters))
             money = (intent.estimate_usd, cost_usd, max(replay, intent.replay))
-            self._db.execute("INSERT OR REPLACE INTO asks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)", (*call, *money))
+            self._db.execute(
+                "INSERT OR REPLACE INTO asks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)", (*call, *money, owner)
+            )
             return None
 
     def postpone(self, key: str, cost_usd: float) -> None:
@@ -159,6 +166,14 @@ class Ledger:
         rows = self._db.execute("SELECT job, keys FROM batches WHERE run = ? ORDER BY made", (run,)).fetchall()
         return [(job, orjson.loads(keys)) for job, keys in rows]
 
+    def rename_batch(self, job: str, name: str) -> None:
+        with self._transaction():
+            self._db.execute("UPDATE batches SET job = ? WHERE job = ?", (name, job))
+
+    def drop_batch(self, job: str) -> None:
+        with self._transaction():
+            self._db.execute("DELETE FROM batches WHERE job = ?", (job,))
+
     def prune(self, now: float) -> None:
         """Forget what the stream can no longer ask for."""
         with self._transaction():
@@ -168,12 +183,14 @@ class Ledger:
     def close(self) -> None:
         with self._mutex:
             self._db.close()
+        self._owner.close()
 
     def _finished(self, key: str) -> Finished | None:
         row = self._db.execute(
-            "SELECT state, outcome, cost_usd FROM asks WHERE key = ? AND state IN ('answered', 'failed')", (key,)
+            "SELECT state, outcome, cost_usd, replay FROM asks WHERE key = ? AND state IN ('answered', 'failed')",
+            (key,),
         ).fetchone()
-        return Finished(row[0], orjson.loads(row[1]), row[2]) if row else None
+        return Finished(row[0], orjson.loads(row[1]), row[2], row[3]) if row else None
 
     def _update(self, key: str, state: str, cost_usd: float, outcome: bytes) -> None:
         self._db.execute(

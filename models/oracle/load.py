@@ -44,7 +44,6 @@ def load_asker(settings: Settings, origin: Origin, *, concurrency: int | None = 
     policy = AskPolicy(
         origin,
         concurrency=concurrency or settings.oracle_concurrency,
-        timeout_sec=settings.oracle_timeout_sec,
         backoff=Backoff(patience_sec=settings.oracle_timeout_sec),
     )
     price = oracle_price(settings)

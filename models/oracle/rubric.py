@@ -6,8 +6,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from core.errors import PackageError
+from core.inventory import activation, list_entries
 from core.package import MANIFEST, load_manifest, prompt_hash
-from core.releases import find_package, load_activation
+from core.releases import find_package
 from core.spec import FilterSpec, load_spec
 
 
@@ -45,21 +46,10 @@ def find_rubric(folders: tuple[Path, ...], name: str, version: str) -> Rubric:
     return load_rubric(find_package(folders, name, version))
 
 
-def newest_rubric(folders: Sequence[Path], name: str) -> Rubric:
-    """The rubric that `stillhouse oracle score --filter NAME` means: NAME/vN, the active version, or the newest."""
-    filter_name, _, version = name.partition("/")
+def named_rubric(folders: Sequence[Path], name: str) -> Rubric:
+    """The rubric that `--filter NAME` means: NAME/vN, the active version, or the newest of a draft."""
+    name, _, version = name.partition("/")
     if not version:
-        version = _active_version(folders, filter_name) or _newest_version(folders, filter_name)
-    return load_rubric(find_package(folders, filter_name, version))
-
-
-def _active_version(folders: Sequence[Path], name: str) -> str | None:
-    try:
-        return load_activation(folders).filters.get(name)
-    except PackageError:
-        return None  # nothing is active anywhere yet: drafts can be labelled all the same
-
-
-def _newest_version(folders: Sequence[Path], name: str) -> str:
-    versions = [path.name for folder in folders for path in (folder / name).glob("v[0-9]*") if path.is_dir()]
-    return max(versions, key=lambda version: int(version[1:] or 0), default="v1")
+        newest = [entry.version for entry in list_entries(folders) if entry.name == name and entry.kind == "filter"]
+        version = activation(folders).filters.get(name) or (newest[-1] if newest else "v1")
+    return load_rubric(find_package(folders, name, version))

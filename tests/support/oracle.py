@@ -40,7 +40,7 @@ def provider(kind: str, fake: FakeGemini, timeout_sec: float = 5.0) -> Provider:
 async def asker(
     kind: str, fake: FakeGemini, home: Path, *, timeout_sec: float = 5.0, backoff: Backoff = FAST
 ) -> AsyncIterator[Asker]:
-    policy = AskPolicy("stream", concurrency=16, timeout_sec=timeout_sec, backoff=backoff)
+    policy = AskPolicy("stream", concurrency=16, backoff=backoff)
     opened = Asker(provider(kind, fake, timeout_sec), Ledger(home / "oracle.db"), PRICE, policy)
     try:
         yield opened
