@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from consumers import oracle_cli
 from consumers.board import cli as board
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -22,6 +23,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(topics_app, name="topics")
     app.add_typer(dead_app, name="dead")
     board.register(app)
+    oracle_cli.register(app)
 
 
 def tail(

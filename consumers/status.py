@@ -73,6 +73,13 @@ async def read_status(settings: Settings, interval_sec: float = 2.0) -> Status:
     return Status(tuple(stage_status(stage, before[stage], after[stage]) for stage in stages), records)
 
 
+async def read_lag(settings: Settings, stage: str) -> int:
+    """Records that wait for one stage. Raises TransientError where no broker answers."""
+    async with admin_client(settings) as admin, reader(settings) as consumer:
+        sample = await _sample(settings, admin, consumer, stage)
+    return max(0, sample.end - sample.done)
+
+
 async def _sample(settings: Settings, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, stage: str) -> Sample:
     partitions = await _partitions(admin, SOURCES[stage])
     begins = await consumer.beginning_offsets(partitions)
