@@ -7,11 +7,12 @@ BOS_ID, EOS_ID = 2, 1
 
 
 class Encoding(Protocol):
-    ids: list[int]
+    @property
+    def ids(self) -> list[int]: ...
 
 
 class FastTokenizer(Protocol):
-    def encode(self, text: str, *, add_special_tokens: bool = True) -> Encoding: ...
+    def encode(self, text: str, /, *, add_special_tokens: bool = True) -> Encoding: ...
 
 
 def token_ids(tokenizer: FastTokenizer, text: str, max_tokens: int) -> list[int]:

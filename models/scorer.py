@@ -1,0 +1,87 @@
+"""The scorer: one pass of each trunk over the articles that need it, then the heads of the open filters."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from core.cascade import ScorerInput
+from models.cache import VectorCache, Vectors
+from models.engines.protocol import Engine
+from models.heads import Perceptron
+from models.tokens import token_ids
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+_NO_STATE = np.zeros(0, dtype=np.float32)
+
+
+class Trunk:
+    """A language model with its adapter: texts to states of their last token."""
+
+    def __init__(self, engine: Engine, tokenizer: "Tokenizer", max_tokens: int) -> None:
+        self._engine, self._tokenizer, self._max_tokens = engine, tokenizer, max_tokens
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        self._cache = VectorCache()
+
+    @property
+    def width(self) -> int:
+        return self._engine.width
+
+    @property
+    def engine_name(self) -> str:
+        return self._engine.name
+
+    def states(self, texts: Sequence[str]) -> Vectors:
+        """[n, width]; `texts` must not be empty."""
+        return self._cache.vectors(texts, self._compute)
+
+    def _compute(self, texts: list[str]) -> Vectors:
+        return self._engine.states([token_ids(self._tokenizer, text, self._max_tokens) for text in texts])
+
+
+def load_trunk(engine: Engine, base: Path, max_tokens: int) -> Trunk:
+    from tokenizers import Tokenizer
+
+    return Trunk(engine, Tokenizer.from_file(str(base / "tokenizer.json")), max_tokens)
+
+
+@dataclass(frozen=True)
+class FilterHead:
+    """`trunk` is the key of the trunk whose state the head reads before the embedding; None: the embedding alone."""
+
+    trunk: str | None
+    head: Perceptron
+
+
+class HeadScorer:
+    """core.cascade.Scorer. Filters that share a trunk share its pass; one more filter costs one more head."""
+
+    def __init__(self, trunks: Mapping[str, Trunk], heads: Mapping[str, FilterHead]) -> None:
+        self._trunks, self._heads = trunks, heads
+
+    @property
+    def engine_name(self) -> str:
+        names = {trunk.engine_name for trunk in self._trunks.values()}
+        return "+".join(sorted(names)) or "none"
+
+    def score(self, inputs: Sequence[ScorerInput]) -> list[Mapping[str, Vectors]]:
+        states = {key: self._states(key, trunk, inputs) for key, trunk in self._trunks.items()}
+        results: list[Mapping[str, Vectors]] = []
+        for row, item in enumerate(inputs):
+            output = {}
+            for name in item.filters:
+                part = self._heads[name]
+                state = _NO_STATE if part.trunk is None else states[part.trunk][row]
+                output[name] = part.head(np.concatenate([state, item.embedding]))
+            results.append(output)
+        return results
+
+    def _states(self, key: str, trunk: Trunk, inputs: Sequence[ScorerInput]) -> dict[int, Vectors]:
+        """States by row, of the rows that have a filter of this trunk open."""
+        rows = [row for row, item in enumerate(inputs) if any(self._heads[name].trunk == key for name in item.filters)]
+        return dict(zip(rows, trunk.states([inputs[row].text for row in rows]), strict=True)) if rows else {}

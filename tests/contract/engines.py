@@ -1,0 +1,45 @@
+"""Every engine that this machine can run, by name. Each behaviour is tested once, over all of them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from models.engines.bert import BertWeights
+from models.engines.gemma import GemmaWeights
+from models.engines.openvino_bert import OpenVinoBert
+from models.engines.openvino_gemma import OpenVinoGemma
+from models.engines.protocol import Engine
+from models.engines.torch_bert import TorchBert
+from models.engines.torch_gemma import TorchGemma
+from models.processor import processor
+
+ScorerFactory = Callable[[Path, Path | None, int], Engine]
+EncoderFactory = Callable[[Path], Engine]
+
+needs_bf16 = pytest.mark.skipif(not processor().bf16, reason="no bf16 in hardware: emulated it takes minutes")
+
+
+def openvino_scorer(number_type: str) -> ScorerFactory:
+    return lambda base, adapter, tokens: OpenVinoGemma(GemmaWeights(base, adapter), tokens, processor(), number_type)
+
+
+def torch_scorer(number_type: str, compiled: bool = False) -> ScorerFactory:
+    return lambda base, adapter, tokens: TorchGemma(GemmaWeights(base, adapter), tokens, number_type, compiled=compiled)
+
+
+SCORERS = [
+    pytest.param(openvino_scorer("f32"), 2e-4, id="openvino-f32"),
+    pytest.param(openvino_scorer("bf16"), 0.15, id="openvino-bf16", marks=needs_bf16),
+    pytest.param(torch_scorer("f32"), 2e-4, id="torch-f32"),
+    pytest.param(torch_scorer("bf16"), 0.15, id="torch-bf16", marks=needs_bf16),
+]
+"""Factory, and how far a state may be from fp32 torch, whose own mean magnitude is about 1."""
+
+ENCODERS = [
+    pytest.param(lambda base: OpenVinoBert(BertWeights(base), processor(), "f32"), 1e-5, id="openvino-f32"),
+    pytest.param(
+        lambda base: OpenVinoBert(BertWeights(base), processor(), "bf16"), 0.02, id="openvino-bf16", marks=needs_bf16
+    ),
+    pytest.param(lambda base: TorchBert(BertWeights(base)), 1e-5, id="torch-f32"),
+]
