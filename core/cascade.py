@@ -71,12 +71,16 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True)
 class Models:
-    """What predicts, loaded for one release set. `commerce_threshold` is the shipped one."""
+    """What predicts, loaded for one release set. `commerce_threshold` is the shipped one.
+
+    `engine` names the library and number type that score: between engines only the parity bounds hold.
+    """
 
     encoder: Encoder
     probes: Probes
     scorer: Scorer
     commerce_threshold: float
+    engine: str = ""
 
 
 @dataclass(frozen=True)

@@ -31,11 +31,10 @@ _DEFAULT_MAX_TOKENS = 512
 
 @dataclass(frozen=True)
 class LoadedRelease:
-    """`faults`: packages that were left out, each with an error that names the file. `engine` goes into headers."""
+    """`faults`: packages that were left out, by filter name, each with an error that names the file."""
 
     cascade: Cascade
     faults: Mapping[str, PackageError]
-    engine: str
 
 
 @dataclass(frozen=True)
@@ -89,10 +88,10 @@ class ReleaseLoader:
         cascade = Cascade(
             ReleaseSet(versions),
             {name: f.package for name, f in filters.items()},
-            Models(encoder, probes, scorer, commerce.threshold),
+            Models(encoder, probes, scorer, commerce.threshold, scorer.engine_name),
             gates,
         )
-        return LoadedRelease(cascade, faults, scorer.engine_name)
+        return LoadedRelease(cascade, faults)
 
     def _filter(
         self,

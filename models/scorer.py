@@ -62,7 +62,7 @@ class HeadScorer:
     """core.cascade.Scorer. Filters that share a trunk share its pass; one more filter costs one more head."""
 
     def __init__(self, trunks: Mapping[str, Trunk], heads: Mapping[str, FilterHead]) -> None:
-        self._trunks, self._heads = trunks, heads
+        self._trunks, self._heads = dict(trunks), dict(heads)
 
     @property
     def engine_name(self) -> str:

@@ -45,8 +45,9 @@ class BertWeights:
 
     @cached_property
     def _positions(self) -> Matrix:
-        types = self.tensor("embeddings.token_type_embeddings.weight")
-        return self.tensor("embeddings.position_embeddings.weight") + types[0]
+        positions = self.tensor("embeddings.position_embeddings.weight")
+        positions += self.tensor("embeddings.token_type_embeddings.weight")[0]
+        return positions
 
     @cached_property
     def _file(self) -> TensorFile:

@@ -1,4 +1,4 @@
-"""Gemma and BERT folders of a few kilobytes with random weights, in transformers' layout, and LoRA adapters for them."""
+"""Small Gemma and BERT folders with random weights in transformers' layout, and LoRA adapters for them."""
 
 import json
 from pathlib import Path
