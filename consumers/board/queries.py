@@ -3,6 +3,7 @@
 import sqlite3
 import threading
 import time
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -181,5 +182,5 @@ def _statement(selection: Selection) -> tuple[str, list[Any]]:
 
 def _item(row: sqlite3.Row) -> Item:
     fields = dict(row)
-    fields["filters"] = orjson.loads(row["filters"]) if row["filters"] else {}
+    fields["filters"] = orjson.loads(zlib.decompress(row["filters"])) if row["filters"] else {}
     return Item(**fields)

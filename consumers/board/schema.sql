@@ -1,4 +1,5 @@
 -- One row per article that the board has seen. `kind` is waiting (gated, no verdict yet), scored or rejected.
+-- `filters` is the record's part of that name, JSON under zlib.
 -- `seq` numbers the verdicts in the order in which they arrived here: live pages ask for what is newer.
 CREATE TABLE articles (
     n INTEGER PRIMARY KEY,
@@ -53,7 +54,7 @@ CREATE TRIGGER verdict_removed AFTER DELETE ON verdicts BEGIN
     UPDATE tallies SET count = count - 1 WHERE filter = old.filter AND tier = old.tier;
 END;
 
-CREATE VIRTUAL TABLE search USING fts5 (title, source, teaser, tokenize = "unicode61 remove_diacritics 2");
+CREATE VIRTUAL TABLE search USING fts5 (title, source, teaser, tokenize = "unicode61");
 
 CREATE TABLE labels (
     id TEXT NOT NULL,

@@ -84,7 +84,9 @@ def dead(reason: str, offset: int, at_ms: int) -> Record:
     return Record(topics.DEAD, 0, offset, at_ms, message.key, message.value, message.headers)
 
 
-def stream(articles: list[Article], seed: int, *, spacing_ms: int = 7_000, end_ms: int | None = None) -> Iterator[Record]:
+def stream(
+    articles: list[Article], seed: int, *, spacing_ms: int = 7_000, end_ms: int | None = None
+) -> Iterator[Record]:
     """Records of all outer topics for `articles`, the last one at `end_ms` (now)."""
     rng = random.Random(seed)
     start = (end_ms or int(time.time() * 1000)) - spacing_ms * len(articles)
@@ -113,7 +115,21 @@ def stream(articles: list[Article], seed: int, *, spacing_ms: int = 7_000, end_m
 def articles(count: int, seed: int = 7) -> list[Article]:
     """Invented articles in several scripts."""
     rng = random.Random(seed)
-    words = ["river", "school", "harvest", "bridge", "council", "music", "clinic", "forest", "market", "library", "coast", "village", "archive"]
+    words = [
+        "river",
+        "school",
+        "harvest",
+        "bridge",
+        "council",
+        "music",
+        "clinic",
+        "forest",
+        "market",
+        "library",
+        "coast",
+        "village",
+        "archive",
+    ]
     greek, chinese = "Το χωριό φυτεύει ξανά το δάσος", "社區重新種植了森林"
     sources = ["The Harbour", "Dagblad", "Εφημερίδα", "晨報", "Valley Voice"]
     made = []
