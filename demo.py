@@ -25,14 +25,17 @@ from consumers.embedded import embedded_broker
 from consumers.kafka import browser, to_record
 from consumers.runtime import STAGES, open_stream, prepare_topics
 from core import topics
+from core.article import Article
 from core.errors import StillhouseError
 from core.jsonl import Line, open_input, read_lines
 from core.settings import PROJECT, Settings
 from models.oracle.load import why_not_ready
+from producers.feeds.sample_server import sample_feeds
 from producers.publish import PublishReport, publish_lines, raw_producer
+from serve import Plan, serve
 
 SAMPLES = PROJECT / "producers" / "samples" / "demo.jsonl"
-BATCH = 32
+BATCH = 16
 """Smaller than the stream's default, so that a short demo shows its first results early."""
 
 OUTCOMES = (topics.SCORED, topics.REJECTED, topics.DEAD)
@@ -107,20 +110,29 @@ def run_demo(settings: Settings, loader: Loader, articles: Path = SAMPLES, count
         lines = list(islice(read_lines(stream), count))
     if not lines:
         raise StillhouseError(f"{articles} holds no article.", action="Name a file of JSON lines.")
-    with _own_machine(settings) as own:
+    with _own_machine(settings) as own, embedded_broker(own):
         return asyncio.run(_stream(own, loader, lines))
+
+
+def run_board(settings: Settings, loader: Loader, articles: Path = SAMPLES, count: int | None = None) -> None:
+    """The articles as live feeds of a local site, read, scored and shown on the board, until Ctrl-C."""
+    with open_input(str(articles)) as stream:
+        lines = list(islice(read_lines(stream), count))
+    written = [line.outcome for line in lines if isinstance(line.outcome, Article)]
+    with _own_machine(settings) as own, sample_feeds(written) as subscriptions:
+        local = own.model_copy(update={"feeds_allow_private": True})
+        asyncio.run(serve(local, Plan(STAGES, feeds=subscriptions, board=True), loader))
 
 
 @contextlib.contextmanager
 def _own_machine(settings: Settings) -> Iterator[Settings]:
-    """Settings with an embedded broker and state of their own: a `stillhouse run` beside it notices nothing."""
-    with tempfile.TemporaryDirectory(prefix="stillhouse-demo-") as folder, socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        changes = {"kafka": None, "port": probe.getsockname()[1], "home": Path(folder), "labels": None}
-        probe.close()
-        own = settings.model_copy(update=changes | {"session_timeout_sec": 1.0, "batch": BATCH, "metrics_port": 0})
-        with embedded_broker(own):
-            yield own
+    """Settings with a broker's port and state of their own: a `stillhouse run` beside it notices nothing."""
+    with tempfile.TemporaryDirectory(prefix="stillhouse-demo-") as folder:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        own = {"kafka": None, "port": port, "home": Path(folder), "labels": None, "metrics_port": 0}
+        yield settings.model_copy(update=own | {"session_timeout_sec": 1.0, "batch": BATCH})
 
 
 async def _stream(settings: Settings, loader: Loader, lines: Sequence[Line]) -> Run:

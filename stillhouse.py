@@ -60,6 +60,7 @@ def main() -> None:
 def demo(
     articles: Annotated[Path | None, typer.Option(metavar="FILE", help="JSON lines; default: the samples.")] = None,
     count: Annotated[int | None, typer.Option(min=1, metavar="N", help="Only the first N lines.")] = None,
+    board: Annotated[bool, typer.Option("--board", help="As live feeds, in a browser, until Ctrl-C.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
 ) -> None:
     """Run the whole stream once on sample articles, and show what became of every one of them."""
@@ -68,16 +69,21 @@ def demo(
     import orjson
     from rich.console import Console
 
+    from consumers.logs import configure_logging
     from core.settings import load_settings
-    from demo import SAMPLES, run_demo
+    from demo import SAMPLES, run_board, run_demo
     from demo_report import print_report
     from models.oracle.load import why_not_ready
     from models.prepare import prepare_weights
     from models.results_view import Results
 
-    logging.disable(logging.WARNING)  # bad records are part of the show, and shown as dead letters
     settings = load_settings()
     prepare_weights(settings)
+    if board:
+        configure_logging(settings)
+        run_board(settings, _loader(settings), articles or SAMPLES, count)
+        return
+    logging.disable(logging.WARNING)  # bad records are part of the show, and shown as dead letters
     finished = run_demo(settings, _loader(settings), articles or SAMPLES, count)
     tally = finished.tally
     if as_json:

@@ -81,5 +81,5 @@ def configure_logging(settings: Settings, level: int = logging.INFO) -> None:
         inner = logging.Formatter("%(message)s")
     handler.setFormatter(Masking(inner, secrets_of(settings)))
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for noisy in ("aiokafka", "httpx", "httpcore", "google_genai", "uvicorn.access"):
+    for noisy in ("aiokafka", "stillhouse.faststream", "httpx", "httpcore", "google_genai", "uvicorn", "uvicorn.access"):
         logging.getLogger(noisy).setLevel(max(level, logging.WARNING))
