@@ -19,7 +19,8 @@ from offline.training.targets import weighted_scores
 
 _MEMBERS = 4
 _MEMBER_SHARE = 0.7
-_ALPHA = 0.1
+_ALPHAS = (0.1, 0.3, 1.0, 3.0)
+"""Few labels need a strong penalty, many a weak one: a fixed one would credit or blame the policies for it."""
 _HELD_OUT = 0.2
 
 
@@ -99,13 +100,13 @@ def _replay(pool: Pool, plan: Plan, policy: Policy, seed: int, test: NDArray[np.
         chances = scaled(wish, budget)
         chosen = _draw(rng, chances, budget)
         # Relative to the round's mean: the chances of a round that buys little are small, and mean nothing by it.
-        weights[waiting[chosen]] = np.minimum(MAX_WEIGHT, chances.mean() / chances[chosen])
+        # The root tempers them: whole weights cost 3% in error here and no weights 1%, both for no gain in bias.
+        weights[waiting[chosen]] = np.sqrt(np.minimum(MAX_WEIGHT, chances.mean() / chances[chosen]))
         rows = np.flatnonzero(weights)
-        committee = np.stack(
-            [_predict(pool, standard, rng.permutation(rows)[: max(2, int(_MEMBER_SHARE * len(rows)))], weights)
-             for _ in range(_MEMBERS)]
-        )  # fmt: skip
-        found = ranking(_predict(pool, standard, rows, weights)[test], _oracle(pool)[test], pool.spec.gate.relevant_at)
+        fit = Fit(pool, standard, weights.astype(np.float32), _best_alpha(pool, standard, rows, weights))
+        size = max(2, int(_MEMBER_SHARE * len(rows)))
+        committee = np.stack([fit.predict(rng.permutation(rows)[:size]) for _ in range(_MEMBERS)])
+        found = ranking(fit.predict(rows)[test], _oracle(pool)[test], pool.spec.gate.relevant_at)
         quality = [found["mae"], found.get("spearman", 0.0), found.get("average_precision", 0.0)]
         points.append(Point(policy.name, seed, share, len(rows), *quality))
     return points
@@ -115,10 +116,29 @@ def _view(spec: FilterSpec, committee: Array) -> View:
     return View(committee.astype(np.float64), [tier.at_least for tier in spec.tiers])
 
 
-def _predict(pool: Pool, standard: Standard, rows: NDArray[np.int64], weights: NDArray[np.float64]) -> Array:
-    """[n] weighted scores of all articles by a probe trained on `rows`."""
-    head = fit_ridge(standard, pool.embeddings[rows], pool.truth[rows], weights[rows].astype(np.float32), _ALPHA)
-    return weighted_scores(pool.spec, apply(head, pool.embeddings))
+@dataclass(frozen=True)
+class Fit:
+    """How a round's probes are trained."""
+
+    pool: Pool
+    standard: Standard
+    weights: Array
+    alpha: float
+
+    def predict(self, rows: NDArray[np.int64]) -> Array:
+        """[n] weighted scores of all articles by a probe trained on `rows`."""
+        x, y = self.pool.embeddings, self.pool.truth
+        head = fit_ridge(self.standard, x[rows], y[rows], self.weights[rows], self.alpha)
+        return weighted_scores(self.pool.spec, apply(head, x))
+
+
+def _best_alpha(pool: Pool, standard: Standard, rows: NDArray[np.int64], weights: NDArray[np.float64]) -> float:
+    """By the leave-one-out error on the labels bought so far."""
+    from sklearn.linear_model import RidgeCV
+
+    model = RidgeCV(alphas=[alpha * len(rows) for alpha in _ALPHAS])
+    model.fit(standard(pool.embeddings[rows]), pool.truth[rows], sample_weight=weights[rows] / weights[rows].mean())
+    return float(model.alpha_) / len(rows)
 
 
 def _oracle(pool: Pool) -> Array:
