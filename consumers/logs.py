@@ -81,5 +81,6 @@ def configure_logging(settings: Settings, level: int = logging.INFO) -> None:
         inner = logging.Formatter("%(message)s")
     handler.setFormatter(Masking(inner, secrets_of(settings)))
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for noisy in ("aiokafka", "stillhouse.faststream", "httpx", "httpcore", "google_genai", "uvicorn", "uvicorn.access"):
+    for noisy in ("stillhouse.faststream", "httpx", "httpcore", "google_genai", "uvicorn"):
         logging.getLogger(noisy).setLevel(max(level, logging.WARNING))
+    logging.getLogger("aiokafka").setLevel(max(level, logging.ERROR))  # it warns at each start and each rebalance
