@@ -83,12 +83,21 @@ class OracleStage:
 
     async def handle(self, batch: Sequence[Ask]) -> Sequence[Outcome]:
         """Raises OracleAway after all other calls of the batch have ended; their answers are in the ledger."""
-        answers = await asyncio.gather(*(self._answer(ask) for ask in batch), return_exceptions=True)
-        if error := next((answer for answer in answers if isinstance(answer, BaseException)), None):
-            raise error
+        raised: list[Exception] = []
+
+        async def answer(ask: Ask) -> Outcome:
+            try:
+                return await self._answer(ask)
+            except Exception as error:
+                raised.append(error)
+                return ()
+
+        outcomes = await asyncio.gather(*map(answer, batch))
         state = self.spending.controller.state(self.clock())
         self.recorder.oracle_budget(state.usd.spent, state.usd.limit)
-        return [answer for answer in answers if not isinstance(answer, BaseException)]
+        if raised:
+            raise raised[0]
+        return outcomes
 
     async def _answer(self, ask: Ask) -> Outcome:
         rubrics, unknown = self._rubrics(ask.request)

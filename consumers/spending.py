@@ -14,8 +14,8 @@ from consumers.reading import read_to_end, reader
 from consumers.records import Record
 from core.budget import Budget, BudgetController
 from core.errors import PackageError, RefusedRecord
+from core.inventory import activation
 from core.messages import Labelled
-from core.releases import load_activation
 from core.settings import Settings
 from core.topics import ORACLE_LABELS
 from models.oracle.ledger import Ledger
@@ -61,14 +61,11 @@ class Spending:
 def budget_of(settings: Settings) -> Budget:
     """Limits from the settings, shares from the active filters' config.yaml."""
     shares = {}
-    try:
-        for name, version in load_activation(settings.filters).filters.items():
-            try:
-                shares[name] = find_rubric(settings.filters, name, version).spec.routing.budget_share
-            except PackageError as error:
-                log.warning("%s has no share of the oracle's budget: %s", name, error)
-    except PackageError as error:
-        log.warning("No filter has a share of the oracle's budget: %s", error)
+    for name, version in activation(settings.filters).filters.items():
+        try:
+            shares[name] = find_rubric(settings.filters, name, version).spec.routing.budget_share
+        except PackageError as error:
+            log.warning("%s has no share of the oracle's budget: %s", name, error)
     return Budget(settings.oracle_daily_usd, settings.oracle_daily_calls, shares)
 
 
