@@ -118,8 +118,8 @@ def weighted_mean(values: NDArray[np.float64], weights: NDArray[np.float64]) -> 
 
 def weighted_share(hits: NDArray[np.float64], weights: NDArray[np.float64]) -> Estimate:
     """Weighted share of ones, with Wilson's interval at the effective sample size."""
-    share = float((weights * hits).sum() / weights.sum())
+    share = min(1.0, float((weights * hits).sum() / weights.sum()))
     n = float(weights.sum() ** 2 / (weights**2).sum())
     centre = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
     half = _Z * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2)) / (1 + _Z**2 / n)
-    return Estimate(share, max(0.0, centre - half), min(1.0, centre + half))
+    return Estimate(share, min(share, max(0.0, centre - half)), max(share, min(1.0, centre + half)))
