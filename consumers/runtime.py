@@ -22,7 +22,8 @@ from consumers.tracing import open_tracing
 from core.errors import RefusedRecord, StillhouseError, TransientError
 from core.releases import load_activation
 from core.settings import Settings
-from core.topics import ORACLE_REQUESTS, RELEASES
+from core.topics import RELEASES
+from models.oracle.load import why_not_ready
 
 log = logging.getLogger("stillhouse.runtime")
 
@@ -138,7 +139,7 @@ async def _open_sinks(settings: Settings, names: Sequence[StageName], recorder: 
         if stage := await oracle.open_stage(settings, recorder):
             stages.append(stage)
         else:
-            log.warning("No oracle key: requests stay on %s until GEMINI_API_KEY is set.", ORACLE_REQUESTS)
+            log.warning("%s", why_not_ready(settings))
     if "labels" in names:
         from consumers import labels
 
