@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+import releasing
 from core.errors import StillhouseError
 from producers import cli as producers_cli
 
@@ -39,6 +40,7 @@ def build_app() -> typer.Typer:
     for command in (demo, run, config):
         app.command()(command)
     producers_cli.register(app, _feed_recorder)
+    releasing.register(app)
     for folder in FOLDERS:
         if importlib.util.find_spec(f"{folder}.cli"):
             importlib.import_module(f"{folder}.cli").register(app)

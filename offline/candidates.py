@@ -19,6 +19,7 @@ from offline.label_store import LabelStore, LabelStoreError, Snapshot, StoredLab
 from offline.predictions import Learned, predict
 from offline.release import Predict
 from offline.training.corpus import Source, load_library
+from offline.training.features import Report
 from offline.training.packages import Draft
 from offline.training.pipeline import Order, articles_of, gather, open_trunk, settled_sides, train_filter
 from offline.training.workshop import Workshop
@@ -39,14 +40,47 @@ def candidate_folder(settings: Settings, name: str) -> Path:
     return settings.home / "candidates" / name
 
 
-def train_from_store(settings: Settings, name: str, at: Snapshot, workshop: Workshop) -> Candidate:
-    """Train the filter's own parts on all labels of a snapshot, on the trunk that its active version uses."""
-    draft = Draft(folder := current_folder(settings.filters, name), load_spec(folder / "config.yaml"))
+def open_workshop(settings: Settings, report: Report = lambda *_: None) -> Workshop:
+    """Base models and caches of this machine."""
+    from models.weights.sources import base_model, encoder_model
+
+    def silent(_what: str, _share: float) -> None: ...
+
+    return Workshop(base_model(settings, silent), encoder_model(settings, silent), settings.home / "training", report)
+
+
+def order_from_store(settings: Settings, name: str, at: Snapshot) -> Order:
+    """The filter's own parts from all labels of a snapshot, on the trunk that its active version uses."""
+    folder = current_folder(settings.filters, name)
+    draft = Draft(folder, load_spec(folder / "config.yaml"))
     source = export_source(LabelStore(settings.label_store), draft, at, candidate_folder(settings, name))
     target = candidate_folder(settings, name) / name / draft.spec.version
-    order = Order(draft, (source,), trunk_of(settings, folder), target, {})
+    return Order(draft, (source,), trunk_of(settings, folder), target, {})
+
+
+def train_from_store(settings: Settings, name: str, at: Snapshot, workshop: Workshop) -> Candidate:
+    order = order_from_store(settings, name, at)
     train_filter(order, workshop)
     return open_candidate(settings, order, workshop)
+
+
+def candidate_of(settings: Settings, name: str, folder: Path | None, files: tuple[Source, ...]) -> Candidate:
+    """A candidate trained before, judged on the held-out side of `files`, else of the label store.
+
+    Args:
+        folder: of the candidate; None: where `train_from_store` leaves it.
+    """
+    workshop = open_workshop(settings)
+    if files:
+        current = current_folder(settings.filters, name)
+        draft = Draft(current, load_spec(current / "config.yaml"))
+        order = Order(draft, files, trunk_of(settings, folder or current), current, {})
+    else:
+        order = order_from_store(settings, name, LabelStore(settings.label_store).snapshot())
+    target = folder or candidate_folder(settings, name) / name / order.draft.spec.version
+    if not (target / MANIFEST).is_file():
+        raise PackageError(f"{target}: no trained candidate.", action=f"Train one: `stillhouse train {name}`.")
+    return open_candidate(settings, replace(order, target=target), workshop)
 
 
 def open_candidate(settings: Settings, order: Order, workshop: Workshop) -> Candidate:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import orjson
 
@@ -21,13 +21,15 @@ _CONDITION = re.compile(r"(\d+)\s+new\s+labels?")
 
 
 class Trained(Protocol):
-    """What training gives back: a candidate that can be released."""
+    """What training gives back; releasing it is the other step's business."""
 
-    labels: int
+    @property
+    def labels(self) -> int: ...
 
 
-Train = Callable[[Snapshot], Trained]
-Release = Callable[[Trained], Activated]
+T = TypeVar("T", bound=Trained)
+Steps = tuple[Callable[[Snapshot], T], Callable[[T], Activated]]
+"""Train on a snapshot; release what came of it, or raise NotReleasedError."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def parse_condition(text: str) -> int:
     return int(match[1])
 
 
-def retrain(settings: Settings, name: str, steps: tuple[Train, Release], new_labels: int | None = None) -> Retrained:
+def retrain(settings: Settings, name: str, steps: Steps[T], new_labels: int | None = None) -> Retrained:
     """Run the job, unless one runs already or too few labels are new since the last run that came to a verdict.
 
     Never raises what a user can mend: cron's mail is the line.
@@ -85,7 +87,7 @@ def count_new(settings: Settings, store: LabelStore, name: str) -> int:
     return len(store.labels(name)) - int(_memory(settings, name).get("labels", 0))
 
 
-def _run(settings: Settings, name: str, snapshot: Snapshot, steps: tuple[Train, Release]) -> Retrained:
+def _run(settings: Settings, name: str, snapshot: Snapshot, steps: Steps[T]) -> Retrained:
     train, release = steps
     trained = train(snapshot)
     try:
