@@ -101,6 +101,7 @@ class Poller:
             await self._tools.sink.publish(articles)
             self._tools.state.confirm(feed.url, [identifier for identifier, _ in articles])
             self._tools.report.entries(published=len(articles), same_story=len(waiting) - len(articles))
+            log.info("%s: %d articles published", title, len(articles))
 
     async def _draft(self, item: Waiting, feed: Subscription, title: str) -> Draft:
         assert item.entry is not None

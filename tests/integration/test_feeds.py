@@ -17,6 +17,7 @@ import pytest
 from consumers.kafka import browser
 from core.settings import Settings
 from core.topics import RAW
+from producers.feeds.state import read_feed, read_only
 from tests.conftest import ROOT
 from tests.support.feed_server import feed_web
 from tests.support.feed_sites import Sites
@@ -188,3 +189,8 @@ async def test_sixty_feeds_with_six_thousand_entries_over_three_runs_with_five_k
         )
         assert kills == 5
         assert conditional > 0
+        with read_only(embedded.state) as state:
+            outcomes = {number: read_feed(state, url).outcome for url, number in sites.feeds.items()}
+        hostile = [outcomes[number] for number in range(9, 60, 10)]
+        assert hostile == ["entities", "too_large", "too_large", "redirect_loop", "ok", "timeout"]
+        assert {outcome for number, outcome in outcomes.items() if number % 10 != 9} <= {"ok", "unchanged"}
