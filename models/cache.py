@@ -22,7 +22,7 @@ class VectorCache:
 
     def vectors(self, texts: Sequence[str], compute: Callable[[list[str]], Vectors]) -> Vectors:
         """[n, width] in the order of `texts`; `compute` gets each unknown text once. `texts` must not be empty."""
-        keys = [hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest() for text in texts]
+        keys = [hashlib.blake2b(text.encode(), digest_size=16).digest() for text in texts]
         found = self._known(keys)
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
         if missing:
