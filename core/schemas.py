@@ -4,14 +4,16 @@ The records are built in core/messages.py and core/article.py; a test holds real
 these schemas.
 """
 
-from typing import Any
+from typing import Any, get_args
 
 from core import topics
 from core.article import MAX_BYTES
 from core.messages import SCHEMA
+from core.routing import Reason
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
+_REASONS = list(get_args(Reason))
 _TEXT = {"type": "string"}
 _OPTIONAL = {"type": ["string", "null"]}
 _SCORE = {"type": "number", "minimum": 0, "maximum": 10}
@@ -85,7 +87,7 @@ _RESULT = _object(
         "percentile": _optional({
             "type": "number", "minimum": 0, "maximum": 100, "description": "Among the filter's reference articles.",
         }),
-        "oracle": {"enum": ["near_threshold", "audit", None], "description": "Why the oracle is asked, if it is."},
+        "oracle": {"enum": [*_REASONS, None], "description": "Why the oracle is asked, if it is."},
     }
 )  # fmt: skip
 
@@ -110,7 +112,7 @@ _LABEL = _object(
 _ASK = _object(
     {
         "version": _VERSION,
-        "reason": {"enum": ["near_threshold", "audit"]},
+        "reason": {"enum": _REASONS},
         "propensity": _SHARE,
         "weighted": _SCORE,
         "stage": {"enum": ["scorer", "probe"]},

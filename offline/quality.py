@@ -6,25 +6,15 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
 
-import numpy as np
-
-from core.scoring import weigh
+from core.estimates import Estimate
+from core.quality import figures
 from core.spec import FilterSpec
-from offline.estimates import Estimate, weighted_mean, weighted_recall
 from offline.stored import StoredLabel
-
-GATE_AUDIT = "gate_audit"
-"""Reason of labels whose filter the gate had closed (core/routing.py)."""
 
 
 @dataclass(frozen=True)
 class Quality:
-    """Estimates of one filter version on one day, or on all days together (`day` None).
-
-    mae: of the scorer, on articles that passed the gate. gate_recall: share of relevant articles that the gate
-    let through. tier_recall: share of the articles that belong to a tier or higher which were placed there.
-    None where no label can tell.
-    """
+    """Estimates of one filter version on one day, or on all days together (`day` None): see core.quality.Figures."""
 
     filter: str
     version: str
@@ -56,19 +46,13 @@ def live_quality(labels: Iterable[StoredLabel], specs: Mapping[tuple[str, str], 
 
 
 def estimate(spec: FilterSpec, labels: list[StoredLabel], day: date | None) -> Quality:
-    propensity = np.array([label.propensity for label in labels], dtype=np.float64)
-    predicted = np.array([label.weighted for label in labels], dtype=np.float64)
-    truth = np.array([weigh(spec, label.scores).value for label in labels], dtype=np.float64)
-    is_open = np.array([label.reason != GATE_AUDIT for label in labels])
+    found = figures(spec, labels)
     return Quality(
         filter=spec.name,
         version=spec.version,
         day=day,
-        labels=len(labels),
-        mae=weighted_mean(np.abs(predicted - truth)[is_open], propensity[is_open]),
-        gate_recall=weighted_recall(is_open, truth >= spec.gate.relevant_at, propensity),
-        tier_recall={
-            tier.name: weighted_recall(is_open & (predicted >= tier.at_least), truth >= tier.at_least, propensity)
-            for tier in spec.tiers
-        },
+        labels=found.labels,
+        mae=found.mae,
+        gate_recall=found.gate_recall,
+        tier_recall=found.tier_recall,
     )

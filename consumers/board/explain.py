@@ -23,6 +23,7 @@ REJECTED = {
 ASKED = {
     "near_threshold": "its score lies close to a tier threshold, where a second opinion teaches most",
     "audit": "it was drawn at random, as a check on everything else",
+    "gate_audit": "its gate was closed and it was drawn at random, as a check on the gate",
 }
 
 

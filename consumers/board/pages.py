@@ -31,7 +31,7 @@ T = TypeVar("T")
 FLOW_TTL_SEC = 2.0
 NEWS_PER_TICK = 40
 FORMATS = ("atom", "json")
-RANGES = {"error": (0, 2), "bias": (-1.5, 1.5), "agreement": (0, 1), "recall": (0, 1)}
+RANGES = {"error": (0, 2), "gate": (0, 1), "found": (0, 1), "top found": (0, 1)}
 
 
 class NotFound(StillhouseError):

@@ -14,8 +14,8 @@ from consumers.board.catalogue import Catalogue, humanise
 from consumers.board.explain import REJECTED, tier_rank
 from consumers.board.feeds_out import link_of
 from consumers.board.flow import Flow
-from consumers.board.quality import Estimate
 from consumers.board.queries import Item
+from core.estimates import Estimate
 from core.scoring import LOWEST_TIER
 
 FOLDER = Path(__file__).parent
@@ -30,8 +30,6 @@ LANGUAGES = {
     "sv": "Swedish", "sw": "Swahili", "th": "Thai", "tr": "Turkish", "uk": "Ukrainian", "vi": "Vietnamese",
     "zh": "Chinese",
 }  # fmt: skip
-
-_FIGURE_FORMAT = {"error": "{:.2f}", "bias": "{:+.2f}", "agreement": "{:.0%}", "recall": "{:.0%}"}
 
 
 def environment(catalogue: Catalogue) -> Environment:
@@ -170,12 +168,15 @@ def lag(flow: Flow, stage: str) -> str:
 
 
 def figure(estimate: Estimate, name: str) -> str:
-    return _FIGURE_FORMAT[name].format(estimate.value)
+    return _figure(name, estimate.value)
 
 
 def bounds(estimate: Estimate, name: str) -> str:
-    low, high = (_FIGURE_FORMAT[name].format(value) for value in (estimate.low, estimate.high))
-    return f"{low} to {high}"
+    return f"{_figure(name, estimate.low)} to {_figure(name, estimate.high)}"
+
+
+def _figure(name: str, value: float) -> str:
+    return f"{value:.2f}" if name == "error" else f"{value:.0%}"
 
 
 def without(mapping: Mapping[str, str], name: str) -> dict[str, str]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -38,6 +37,8 @@ def weighted_mean(values: Floats, propensity: Floats) -> Estimate | None:
     The interval is Student's on the logarithm, with the weights' effective sample size: errors are skewed, and a
     symmetric interval around a small sample misses the large ones it did not draw.
     """
+    from scipy.stats import t as student  # half a second, which `import core` shall not cost
+
     if len(values) < 2:
         return None
     weights = 1 / propensity

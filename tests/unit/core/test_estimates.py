@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from offline.estimates import weighted_mean, weighted_recall
+from core.estimates import weighted_mean, weighted_recall
 
 DAYS = 200
 
