@@ -1,6 +1,5 @@
 """Which unlabelled articles to label next for a needle filter: likely positives, diverse, without near copies."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +27,7 @@ class Pick:
 
 
 def screen(
-    candidates: Vectors, positives: Vectors, known: Vectors, probe: NDArray[np.float64] | None, top: int
+    candidates: Vectors, positives: Vectors, known: Vectors, probe: NDArray[np.floating] | None, top: int
 ) -> list[Pick]:
     """Rank candidates by likeness to known positives and by the current probe, then pick for diversity.
 
@@ -83,6 +82,6 @@ def _band(cosines: NDArray[np.float32]) -> NDArray[np.float32]:
     return stretched
 
 
-def _ranks(values: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
+def _ranks(values: NDArray[np.floating]) -> NDArray[np.float64]:
     order = np.argsort(np.argsort(values, kind="stable"), kind="stable")
     return order / max(1, len(order) - 1)

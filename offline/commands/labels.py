@@ -124,7 +124,7 @@ def screen(
     import orjson
 
     from core.settings import load_settings
-    from offline.screening_run import screen_file
+    from offline.against_training import screen_file
 
     chosen = screen_file(load_settings(), name, articles, top)
     if out:
