@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from typer.models import CommandInfo
 
 import releasing
 from core.errors import StillhouseError
@@ -24,6 +25,15 @@ if TYPE_CHECKING:
     from producers.feeds.report import FeedRecorder
 
 FOLDERS = ("consumers", "models", "offline", "benchmarks")
+
+PANELS = {
+    "Start here": ("demo", "run", "score"),
+    "The stream": ("publish", "feeds", "tail", "board", "status", "dead", "topics"),
+    "Filters": ("filters", "train", "evaluate", "release", "releases", "rollback", "retrain", "hub", "weights"),
+    "Labels and quality": ("oracle", "labels", "quality", "drift", "backtest"),
+    "The project": ("config", "bench", "docs"),
+}
+"""How `--help` groups the commands."""
 
 
 def build_app() -> typer.Typer:
@@ -45,6 +55,7 @@ def build_app() -> typer.Typer:
         if importlib.util.find_spec(f"{folder}.cli"):
             importlib.import_module(f"{folder}.cli").register(app)
     _merge_groups(app)
+    _arrange(app)
     return app
 
 
@@ -181,6 +192,21 @@ def _feed_recorder(settings: "Settings") -> "FeedRecorder":
     stack = contextlib.ExitStack()
     atexit.register(stack.close)
     return stack.enter_context(open_recorder(settings))
+
+
+def _arrange(app: typer.Typer) -> None:
+    """Panels of the help text, in the order of PANELS."""
+    places = {name: (number, panel) for number, (panel, names) in enumerate(PANELS.items()) for name in names}
+    nowhere = (len(PANELS), "Others")
+
+    def place(command: CommandInfo) -> tuple[int, str]:
+        return places.get(command.name or getattr(command.callback, "__name__", ""), nowhere)
+
+    app.registered_commands.sort(key=lambda command: place(command)[0])
+    for command in app.registered_commands:
+        command.rich_help_panel = place(command)[1]
+    for group in app.registered_groups:
+        group.rich_help_panel = places.get(str(group.name), nowhere)[1]
 
 
 def _merge_groups(app: typer.Typer) -> None:

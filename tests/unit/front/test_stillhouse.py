@@ -63,6 +63,11 @@ def test_every_command_has_a_help_text() -> None:
     assert missing == []
 
 
+def test_every_command_has_a_place_in_the_help() -> None:
+    placed = {name for names in front.PANELS.values() for name in names}
+    assert set(typer.main.get_command(front.build_app()).commands) <= placed
+
+
 def test_folders_may_share_a_group() -> None:
     app, first, second = typer.Typer(), typer.Typer(), typer.Typer()
     first.command("a")(lambda: None)
