@@ -42,11 +42,7 @@ def candidate_folder(settings: Settings, name: str) -> Path:
 
 def open_workshop(settings: Settings, report: Report = lambda *_: None) -> Workshop:
     """Base models and caches of this machine."""
-    from models.weights.sources import base_model, encoder_model
-
-    def silent(_what: str, _share: float) -> None: ...
-
-    return Workshop(base_model(settings, silent), encoder_model(settings, silent), settings.home / "training", report)
+    return Workshop(settings, settings.home / "training", report)
 
 
 def order_from_store(settings: Settings, name: str, at: Snapshot) -> Order:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from core.estimates import Estimate
     from offline.backtest import Point
-    from offline.estimates import Estimate
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
