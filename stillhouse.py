@@ -200,7 +200,7 @@ def _arrange(app: typer.Typer) -> None:
     nowhere = (len(PANELS), "Others")
 
     def place(command: CommandInfo) -> tuple[int, str]:
-        return places.get(command.name or getattr(command.callback, "__name__", ""), nowhere)
+        return places.get(command.name or str(getattr(command.callback, "__name__", "")), nowhere)
 
     app.registered_commands.sort(key=lambda command: place(command)[0])
     for command in app.registered_commands:
