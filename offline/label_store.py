@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 __all__ = ["Appended", "Entry", "LabelStore", "LabelStoreError", "Origin", "Snapshot", "StoredLabel"]
 
 _RETRIES = 20
+_ANSWER = ("article_id", "filter", "version", "oracle", "prompt_hash", "releases")
+"""What makes two labels from the stream the same answer; imported ones name no release set and may repeat."""
 _COMPACT_EVERY_COMMITS = 200
 """A stream writes a small file per batch; beyond some hundred files a scan spends its time opening them."""
 _CONFIGURATION = {"delta.logRetentionDuration": "interval 3650 days"}
@@ -110,7 +112,7 @@ class LabelStore:
             skipped = len(entries) - len(fresh)
             if not fresh:
                 return 0, skipped
-            rows = self._article_rows(table, fresh) if name == "articles" else label_rows(fresh)
+            rows = self._article_rows(table, fresh) if name == "articles" else _label_rows(table, fresh)
             try:
                 _commit(table, name, rows, fresh)
             except CommitFailedError:
@@ -170,6 +172,28 @@ class LabelStore:
         # mode ignore: a second process that starts at the same time finds the first one's table.
         DeltaTable.create(uri, schema(name), mode="ignore", configuration=_CONFIGURATION)
         return DeltaTable(uri)
+
+
+def _label_rows(table: "DeltaTable", entries: Sequence[Entry]) -> list[dict[str, Any]]:
+    """Rows of labels that the table does not have under another position.
+
+    The oracle stage publishes at least once, so one answer may stand at two offsets. Both have the same key and so
+    the same partition: whoever reads the second has the first in the table, or has lost the race for the commit.
+    """
+    rows = label_rows(entries)
+    streamed = sorted({row["article_id"] for row in rows if row["releases"]})
+    if not streamed:
+        return rows
+    ids = ", ".join(f"'{_quoted(article_id)}'" for article_id in streamed)
+    stored = _read(table, f"article_id IN ({ids})", list(_ANSWER)).to_pylist()
+    seen = {tuple(row[column] for column in _ANSWER) for row in stored}
+    fresh = []
+    for row in rows:
+        answer = tuple(row[column] for column in _ANSWER)
+        if not row["releases"] or answer not in seen:
+            seen.add(answer)
+            fresh.append(row)
+    return fresh
 
 
 def _commit(table: "DeltaTable", name: TableName, rows: Sequence[Mapping[str, Any]], entries: Sequence[Entry]) -> None:

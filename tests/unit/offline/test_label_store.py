@@ -52,6 +52,14 @@ def test_redelivery_in_other_batches_changes_nothing(store):
     assert store.positions(["oracle.labels/0", "oracle.labels/1"]) == {"oracle.labels/0": 8}
 
 
+def test_an_answer_that_was_published_twice_is_one_row(store):
+    again = [Entry.from_message(labelled(3), Origin("oracle.labels/0", offset), TIME) for offset in (6, 7)]
+    store.append(entries(range(6)))
+    assert store.append(again).labels == 0
+    assert Counter(label.article_id for label in store.labels()) == {f"id{i}": 2 for i in range(6)}
+    assert store.positions(["oracle.labels/0"]) == {"oracle.labels/0": 7}
+
+
 def test_a_kill_between_the_two_tables_is_mended_by_redelivery(store):
     store._append("articles", entries(range(4)))
     store.append(entries(range(6)))
