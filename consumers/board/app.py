@@ -73,6 +73,10 @@ def create_app(pages: Pages) -> Starlette:
         assert isinstance(error, HTTPException)
         return pages.error(error.status_code, NotFound(f"{error.detail}.", action="Begin at the list of articles."))
 
+    async def broken(request: Request, error: Exception) -> Response:
+        trouble = StillhouseError("The board failed on this request.", action="Its log says why.")
+        return pages.error(500, trouble)
+
     return Starlette(
         routes=[
             Route("/", pages.articles),
@@ -87,7 +91,7 @@ def create_app(pages: Pages) -> Starlette:
             Mount("/static", StaticFiles(directory=FOLDER / "static")),
         ],
         middleware=[*_host_check(pages.settings), Middleware(SecurityHeaders)],
-        exception_handlers={StillhouseError: failed, HTTPException: refused},
+        exception_handlers={StillhouseError: failed, HTTPException: refused, Exception: broken},
     )
 
 

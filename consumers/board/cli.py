@@ -1,5 +1,6 @@
-"""`stillhouse board`."""
+"""`stillhouse board` and `stillhouse docs`."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -34,3 +35,17 @@ def register(app: typer.Typer) -> None:
                 await serve(settings, recorder, lambda address: typer.echo(f"Board at {address}"))
 
         asyncio.run(run())
+
+    @app.command()
+    def docs(
+        folder: Annotated[Path, typer.Option(help="Where to write.")] = Path("docs"),
+        check: Annotated[bool, typer.Option(help="Write nothing; fail where a file is not up to date.")] = False,
+    ) -> None:
+        """Write the JSON Schemas of the topics and the AsyncAPI document."""
+        from core.documents import outdated, write_documents
+
+        if not check:
+            typer.echo("\n".join(str(path) for path in write_documents(folder)))
+        elif old := outdated(folder):
+            typer.echo(f"Not up to date: {', '.join(map(str, old))}. Run `stillhouse docs`.", err=True)
+            raise typer.Exit(1)

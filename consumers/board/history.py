@@ -27,7 +27,7 @@ from core.scoring import LOWEST_TIER
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 DEFAULT_LIMIT = 100_000
 """Articles kept, at about 3.5 KB each with six filters: 350 MB."""
 
