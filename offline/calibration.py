@@ -181,5 +181,3 @@ def fit_normalisation(weighted: Array) -> Normalisation:
         min_sample=MIN_SAMPLE,
         quantiles=Curve(x=tuple(values.tolist()), y=tuple(np.round(percent, 2).tolist())),
     )
-
-

@@ -37,11 +37,19 @@ def near_duplicate_groups(embeddings: NDArray[np.float32], threshold: float = NE
     return np.array([root(i) for i in range(len(embeddings))], dtype=np.int64)
 
 
-def split(ids: Sequence[str], groups: NDArray[np.int64], strata: Mapping[str, str], seed: int = 0) -> dict[str, Side]:
+def split(
+    ids: Sequence[str],
+    groups: NDArray[np.int64],
+    strata: Mapping[str, str],
+    seed: int = 0,
+    fixed: Mapping[str, Side] | None = None,
+) -> dict[str, Side]:
     """Side of every article. Within each stratum whole groups are dealt out in the order of their seeded hash.
 
     Args:
         strata: a label to balance by (for example the rarest filter that an article is relevant to).
+        fixed: sides that are already settled (what a trunk has learned from must not be tested on); a group with
+            such a member follows it.
     """
     members: dict[int, list[str]] = defaultdict(list)
     for name, group in zip(ids, groups, strict=True):
@@ -50,8 +58,15 @@ def split(ids: Sequence[str], groups: NDArray[np.int64], strata: Mapping[str, st
     for names in members.values():
         by_stratum[min(strata.get(name, "") for name in names)].append(sorted(names))
     sides: dict[str, Side] = {}
+    settled = fixed or {}
+    for names in members.values():
+        if known := [settled[name] for name in names if name in settled]:
+            # Whatever training has seen is training, for the whole group.
+            follow: Side = "train" if "train" in known else known[0]
+            sides |= {name: settled.get(name, follow) for name in names}
     for stratum in sorted(by_stratum):
-        dealt = sorted(by_stratum[stratum], key=lambda names: _hash(seed, names[0]))
+        dealt = [names for names in by_stratum[stratum] if names[0] not in sides]
+        dealt.sort(key=lambda names: _hash(seed, names[0]))
         total, used = sum(map(len, dealt)), 0
         for names in dealt:
             # The middle of the group decides, so that strata of few articles still reach every side on average.

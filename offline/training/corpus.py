@@ -1,19 +1,17 @@
-"""Everything a training run reads: articles, labels per filter, encoder embeddings, split; cached by content."""
+"""Everything a training run reads: articles, labels per filter, encoder embeddings, split."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from core.article import Article
 from core.scoring import weigh
 from core.spec import FilterSpec
-from core.text import content_hash, model_text
 from offline.dataset import Array, DatasetError, Label, Rated, average, read_articles, read_labels
 from offline.splits import Side, near_duplicate_groups, split
 
-EncodeTexts = Callable[[Sequence[str]], Array]
+EmbedArticles = Callable[[Sequence[Article]], Array]
+"""Articles to unit vectors [n, width]."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +37,7 @@ class Library:
     sides: Mapping[str, Side]
     rated: Mapping[str, Rated]
     specs: Mapping[str, FilterSpec]
+    oracles: frozenset[str]
 
     def on(self, side: Side) -> list[int]:
         return [row for row, name in enumerate(self.ids) if self.sides[name] == side]
@@ -49,9 +48,13 @@ class Library:
 
 
 def load_library(
-    sources: Sequence[Source], specs: Sequence[FilterSpec], encode: EncodeTexts, cache: Path, seed: int = 0
+    sources: Sequence[Source],
+    specs: Sequence[FilterSpec],
+    embed: EmbedArticles,
+    fixed: Mapping[str, Side] | None = None,
+    seed: int = 0,
 ) -> Library:
-    """Read, embed (cached in `cache`) and split. An article of several sources belongs to the first."""
+    """Read, embed and split. An article of several sources belongs to the first. `fixed`: sides settled before."""
     articles: dict[str, Article] = {}
     origin: dict[str, str] = {}
     labels: list[Label] = []
@@ -63,10 +66,12 @@ def load_library(
     rated = rate(labels, specs, articles)
     used = {name for filter_labels in rated.values() for name in filter_labels.ids}
     ids = tuple(name for name in articles if name in used)
-    embeddings = embed_cached([articles[name] for name in ids], encode, cache)
+    embeddings = embed([articles[name] for name in ids])
     strata = stratify(ids, origin, rated, specs)
-    sides = split(ids, near_duplicate_groups(embeddings), strata, seed)
-    return Library(ids, articles, origin, embeddings, sides, rated, {spec.name: spec for spec in specs})
+    sides = split(ids, near_duplicate_groups(embeddings), strata, seed, fixed)
+    return Library(
+        ids, articles, origin, embeddings, sides, rated, {spec.name: spec for spec in specs}, _oracles(labels, specs)
+    )
 
 
 def rate(labels: Sequence[Label], specs: Sequence[FilterSpec], articles: Mapping[str, Article]) -> dict[str, Rated]:
@@ -105,17 +110,6 @@ def stratify(
     return strata
 
 
-def embed_cached(articles: Sequence[Article], encode: EncodeTexts, cache: Path) -> Array:
-    """Embeddings in the order of `articles`; texts seen before are read from `cache` (an .npz file)."""
-    hashes = [content_hash(article) for article in articles]
-    known: dict[str, Array] = {}
-    if cache.is_file():
-        with np.load(cache) as stored:
-            known = dict(zip(stored["hashes"].tolist(), stored["embeddings"], strict=True))
-    missing = [at for at, digest in enumerate(hashes) if digest not in known]
-    if missing:
-        fresh = encode([model_text(articles[at]) for at in missing])
-        known |= {hashes[at]: vector for at, vector in zip(missing, fresh, strict=True)}
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(cache, hashes=np.array(list(known)), embeddings=np.stack(list(known.values())))
-    return np.stack([known[digest] for digest in hashes]).astype(np.float32)
+def _oracles(labels: Sequence[Label], specs: Sequence[FilterSpec]) -> frozenset[str]:
+    names = {spec.name for spec in specs}
+    return frozenset(label.oracle for label in labels if label.filter in names)

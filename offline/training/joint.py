@@ -1,17 +1,14 @@
-"""One run of the trunk's training: library and recipe in, checkpoint out; and its adapter in PEFT's format."""
+"""One run of the trunk's training: library and recipe in, checkpoint out."""
 
-import json
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from tokenizers import Tokenizer
 
-from core.spec import FilterSpec
 from core.text import model_text
+from models.processor import processor
 from models.tokens import token_ids
 from offline.training.corpus import Library
 from offline.training.gemma import Trunk
@@ -19,7 +16,6 @@ from offline.training.recipes import TrunkRecipe
 from offline.training.targets import build_targets, weighted_scores
 from offline.training.trunk import Corpus, Progress, TrunkTrainer, validate
 
-log = logging.getLogger(__name__)
 _COMPILE_FROM_STEPS = 200
 """Shorter runs do not earn back the 40 s that torch.compile takes."""
 
@@ -71,13 +67,10 @@ def easy_ids(library: Library) -> set[str]:
 
 
 def number_type() -> torch.dtype:
-    """bf16 only where the processor computes it: emulated it is 400 times slower than fp32."""
-    return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
+    return torch.bfloat16 if processor().bf16 else torch.float32
 
 
-def train(
-    library: Library, recipe: TrunkRecipe, paths: Paths, report: Callable[[Progress], None]
-) -> TrunkTrainer:
+def train(library: Library, recipe: TrunkRecipe, paths: Paths, report: Callable[[Progress], None]) -> TrunkTrainer:
     """Train, or continue from the checkpoint in `paths.run`."""
     settings = recipe.training
     corpus = build_corpus(library, recipe, tokenize(library, paths.base, settings.max_tokens))
@@ -88,26 +81,3 @@ def train(
     trainer.run(report)
     trainer.use_average()
     return trainer
-
-
-def export_adapter(trunk: Trunk, folder: Path, rank: int, alpha: float) -> None:
-    """adapter_config.json and adapter_model.safetensors (bf16) as PEFT writes them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    tensors = {}
-    for path, _, a, b in trunk.lora():
-        prefix = f"base_model.model.model.{path}"
-        tensors[f"{prefix}.lora_A.weight"] = a.detach().to(torch.bfloat16).contiguous()
-        tensors[f"{prefix}.lora_B.weight"] = b.detach().to(torch.bfloat16).contiguous()
-    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
-    config = {
-        "peft_type": "LORA",
-        "task_type": "FEATURE_EXTRACTION",
-        "base_model_name_or_path": "google/gemma-3-270m",
-        "r": rank,
-        "lora_alpha": alpha,
-        "lora_dropout": 0.0,
-        "bias": "none",
-        "target_modules": sorted({name for _, name, _, _ in trunk.lora()}),
-        "inference_mode": True,
-    }
-    (folder / "adapter_config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")

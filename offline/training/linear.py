@@ -50,7 +50,9 @@ def fit_ridge(standard: Standard, features: Array, targets: Array, weights: Arra
     return standard.head(solution.T, y_mean - z_mean @ solution)
 
 
-def fit_logistic(standard: Standard, features: Array, positive: NDArray[np.bool_], weights: Array, c: float) -> Perceptron:
+def fit_logistic(
+    standard: Standard, features: Array, positive: NDArray[np.bool_], weights: Array, c: float
+) -> Perceptron:
     """One logit, by weighted L2 logistic regression."""
     model = LogisticRegression(C=c, max_iter=500)
     model.fit(standard(features), positive, sample_weight=weights / weights.mean())

@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from core.scoring import weigh
 from core.spec import FilterSpec
 from offline.dataset import Array, Rated
 
@@ -80,10 +79,13 @@ class Targets:
 
 
 def weighted_scores(spec: FilterSpec, scores: Array) -> Array:
-    """[n] weighted scores after the gatekeepers' cap, the same arithmetic as in the stream."""
-    names = spec.dimension_names
-    rows = (weigh(spec, dict(zip(names, map(float, row), strict=True))).value for row in np.clip(scores, 0, 10))
-    return np.fromiter(rows, dtype=np.float32, count=len(scores))
+    """[n] weighted scores after the gatekeepers' cap: core.scoring.weigh for many rows at once."""
+    clipped = np.clip(scores, 0, 10).astype(np.float64)
+    value = clipped @ np.array(spec.weights)
+    for gatekeeper in spec.gatekeepers:
+        column = clipped[:, spec.dimension_names.index(gatekeeper.dimension)]
+        value = np.where((column < gatekeeper.below) & (value > gatekeeper.cap), gatekeeper.cap, value)
+    return np.round(value, 2).astype(np.float32)
 
 
 def build_targets(

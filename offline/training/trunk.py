@@ -197,7 +197,9 @@ def validate(model: JointModel, corpus: Corpus) -> dict[str, dict[str, float]]:
     return result
 
 
-def states(trunk: Trunk, tokens: list[list[int]], rows: list[int], budget: int = _INFERENCE_BUDGET) -> Iterator[tuple[int, Array]]:
+def states(
+    trunk: Trunk, tokens: list[list[int]], rows: list[int], budget: int = _INFERENCE_BUDGET
+) -> Iterator[tuple[int, Array]]:
     """(row, trunk state [hidden]) of each article, in batches of similar length."""
     with torch.inference_mode():
         for part in micro_batches(rows, tokens, budget):
