@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry as plain text. `keys` are what it is recognised by, most telling first (producers.feeds.identity)."""
+    """One entry as plain text. `keys` are what it is recognised by, most telling first (producers.feeds.identity);
+    `guid_key` is the one of them that comes from a guid, where there is one."""
 
     keys: tuple[str, ...]
     title: str
@@ -14,6 +15,7 @@ class Entry:
     published: str | None = None
     language: str | None = None
     categories: tuple[str, ...] = ()
+    guid_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

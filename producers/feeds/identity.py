@@ -67,6 +67,11 @@ def url_key(url: str) -> str | None:
     return key("url", canonical) if canonical else None
 
 
+def guid_key(feed_url: str, guid: str) -> str:
+    """Key of a guid, which says something within its feed only."""
+    return key("guid", canonical_url(feed_url) or feed_url, guid)
+
+
 def entry_keys(feed_url: str, entries: Sequence[RawEntry]) -> list[tuple[str, ...]]:
     """What each entry of a document is recognised by, most telling first; never empty.
 
@@ -81,7 +86,7 @@ def entry_keys(feed_url: str, entries: Sequence[RawEntry]) -> list[tuple[str, ..
         link = canonical_url(entry.link)
         found = [key("url", link)] if link and links[link] == 1 else []
         if entry.guid and guids[entry.guid] == 1:
-            found.append(key("guid", scope, entry.guid))
+            found.append(guid_key(feed_url, entry.guid))
         text = "" if entry.link or entry.guid else entry.body
         keys.append((*found, key("entry", scope, entry.link, entry.guid, entry.title, text)))
     return keys

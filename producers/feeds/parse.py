@@ -9,7 +9,7 @@ from producers.feeds.dates import first_plausible
 from producers.feeds.entry import Entry, Feed, RawEntry
 from producers.feeds.errors import ParseError
 from producers.feeds.html_text import one_line, plain_text
-from producers.feeds.identity import canonical_url, entry_keys, readable_url
+from producers.feeds.identity import canonical_url, entry_keys, guid_key, readable_url
 from producers.feeds.json_feed import looks_like_json, read_json_feed
 from producers.feeds.xml_feed import read_xml_feed
 
@@ -48,7 +48,7 @@ def parse_feed(body: bytes, source: Source, max_entries: int = MAX_ENTRIES) -> F
     raw = [_linked(entry, source.base_url) for entry in raw]
     keyed = dict(zip(entry_keys(source.feed_url, raw), raw, strict=True))
     now = datetime.now(UTC)
-    entries = tuple(_entry(keys, entry, now) for keys, entry in keyed.items())
+    entries = tuple(_entry(keys, entry, source.feed_url, now) for keys, entry in keyed.items())
     good = tuple(entry for entry in entries if entry.title or entry.text)
     if any(entry.dates and made.published is None for entry, made in zip(keyed.values(), entries, strict=True)):
         notes.append("implausible_dates")
@@ -67,7 +67,8 @@ def _linked(entry: RawEntry, base_url: str) -> RawEntry:
     return RawEntry(entry.guid, link, entry.title, entry.body, entry.dates, entry.language, entry.categories)
 
 
-def _entry(keys: tuple[str, ...], entry: RawEntry, now: datetime) -> Entry:
+def _entry(keys: tuple[str, ...], entry: RawEntry, feed_url: str, now: datetime) -> Entry:
+    of_guid = guid_key(feed_url, entry.guid)
     categories = dict.fromkeys(one_line(name)[:40] for name in entry.categories[:_MAX_CATEGORIES])
     return Entry(
         keys=keys,
@@ -77,4 +78,5 @@ def _entry(keys: tuple[str, ...], entry: RawEntry, now: datetime) -> Entry:
         published=first_plausible(entry.dates, now),
         language=entry.language or None,
         categories=tuple(filter(None, categories)),
+        guid_key=of_guid if of_guid in keys else None,
     )

@@ -108,8 +108,8 @@ class FeedsState:
         with self._transaction():
             self._write_feed(feed)
             for entry in entries:
-                known = find(self._db, entry.keys)
-                identifier = known or article_id(entry.keys)
+                known = self._known(entry, feed.url)
+                identifier = known or self._new_id(entry)
                 if known is None:
                     new += 1
                     row = (identifier, feed.url, _folded(entry.title), feed.read_at, orjson.dumps(entry))
@@ -165,6 +165,22 @@ class FeedsState:
             ).fetchall()
             self._db.executemany("delete from keys where id = ?", old)
         return len(old)
+
+    def _known(self, entry: Entry, feed_url: str) -> str | None:
+        """Id of the story that an entry tells. A feed that sends new guids and titles under a constant link ("the
+        latest episode") tells new stories."""
+        if entry.guid_key and (identifier := find(self._db, [entry.guid_key])):
+            return identifier
+        identifier = find(self._db, entry.keys)
+        if identifier and entry.guid_key:
+            owner = self._db.execute("select feed, title from entries where id = ?", (identifier,)).fetchone()
+            if owner and owner[0] == feed_url and owner[1] != _folded(entry.title):
+                return None
+        return identifier
+
+    def _new_id(self, entry: Entry) -> str:
+        """From the entry's most telling key that no other story has."""
+        return article_id([key for key in entry.keys if not find(self._db, [key])])
 
     def _is_told_elsewhere(self, article: Composed) -> bool:
         """True if another entry of the same title has the page's address. The title must agree: sites that send

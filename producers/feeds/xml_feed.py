@@ -2,8 +2,10 @@
 
 import io
 import re
+from html import unescape
 from itertools import islice
 from typing import Any
+from urllib.parse import urljoin
 
 import feedparser
 
@@ -37,7 +39,7 @@ def read_xml_feed(text: str, url: str, max_entries: int) -> tuple[str, str, list
         resolve_relative_uris=False,
     )
     if not parsed.version and not parsed.entries:
-        raise _not_a_feed(text)
+        raise _not_a_feed(text, url)
     language = str(parsed.feed.get("language") or "")
     entries = [_entry(entry, language) for entry in parsed.entries[:max_entries]]
     notes = ["entries_cut"] if cut else []
@@ -87,8 +89,8 @@ def _link(entry: Any) -> str:
     return str(entry.get("feedburner_origlink") or entry.get("link") or "").strip()
 
 
-def _not_a_feed(text: str) -> ParseError:
+def _not_a_feed(text: str, url: str) -> ParseError:
     if found := _FEED_LINK.search(text[:200_000]):
-        return ParseError("not_a_feed", "a web page", f"It names this feed: {found[1]}")
+        return ParseError("not_a_feed", "a web page", f"It names this feed: {urljoin(url, unescape(found[1]))}")
     kind = "a web page" if re.search(r"<html|<!doctype html", text[:2_000], re.IGNORECASE) else "no known format"
     return ParseError("not_a_feed", kind, "Look for the site's RSS or Atom address.")

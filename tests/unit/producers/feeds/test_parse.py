@@ -140,7 +140,7 @@ def test_what_is_no_feed_is_named(body, outcome):
 
 def test_a_web_page_names_its_feed():
     page = b"<html><head><link rel='alternate' type='application/atom+xml' href='/atom.xml'></head></html>"
-    with pytest.raises(ParseError, match=r"/atom\.xml"):
+    with pytest.raises(ParseError, match=r"https://example\.org/atom\.xml"):
         _read(page)
 
 

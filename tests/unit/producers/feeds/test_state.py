@@ -1,5 +1,7 @@
 """What is remembered, and in which order."""
 
+from dataclasses import replace
+
 import pytest
 
 from core.errors import StillhouseError
@@ -79,6 +81,17 @@ def test_any_known_key_makes_it_the_same_story_and_its_other_keys_are_learnt(sta
     state.admit(_feed(), [_entry("url1", "guid1")])
     assert state.admit(_feed(), [_entry("url2", "guid1")]) == 0
     assert state.admit(_feed(url="https://other.org/f"), [_entry("url2")]) == 0
+
+
+def test_new_guids_and_titles_under_a_constant_link_are_new_stories(state):
+    def episode(guid: str, title: str) -> Entry:
+        return replace(_entry("link", guid, title=title), guid_key=_key(guid))
+
+    for read_at in (1.0, 2.0):  # the second poll knows them all
+        episodes = [episode("guid1", "One"), episode("guid2", "Two"), episode("guid3", "One")]
+        counts = [state.admit(_feed(read_at), [one]) for one in episodes]
+        assert counts == ([1, 1, 0] if read_at == 1.0 else [0, 0, 0])
+    assert len({item.id for item in state.waiting(FEED, 10)}) == 2
 
 
 def test_a_page_that_names_a_published_story_of_the_same_title_is_dropped(state):
