@@ -52,8 +52,12 @@ class SqliteClaims:
                 self._db.execute("ROLLBACK")
                 raise
             self._db.execute("COMMIT")
+        first = [contents[c.article_id] for c in claims]
         # An id that changed its content owns nothing new: it becomes a dead letter.
-        return [Ownership(owners.get(c.content, c.article_id), contents[c.article_id]) for c in claims]
+        return [
+            Ownership(owners[c.content] if content == c.content else c.article_id, content)
+            for c, content in zip(claims, first, strict=True)
+        ]
 
     def close(self) -> None:
         self._db.close()

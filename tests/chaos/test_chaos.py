@@ -54,7 +54,7 @@ async def trickle(settings, messages, seconds: float) -> None:
         await asyncio.sleep(seconds / 20)
 
 
-async def settle(settings, fleet, timeout_sec: float = 60) -> None:
+async def settle(settings, fleet, timeout_sec: float = 180) -> None:
     """Offsets at the end, in every stage."""
     deadline = time.monotonic() + timeout_sec
     while time.monotonic() < deadline:
