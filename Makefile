@@ -64,7 +64,9 @@ audit: $(INSTALLED)  ## known vulnerabilities of the locked versions, and a bill
 	$(BIN)/pip-audit --skip-editable
 
 bench: $(INSTALLED)  ## the benchmarks that the documentation quotes
-	$(BIN)/stillhouse bench all
+	$(BIN)/stillhouse bench engine
+	$(BIN)/stillhouse bench overhead
+	$(BIN)/stillhouse bench stream
 
 docs: $(INSTALLED)  ## generated pages: JSON Schemas and AsyncAPI in docs/
 	$(BIN)/stillhouse docs
