@@ -48,6 +48,9 @@ class Stage(Protocol[T]):
 
     `handle` is a plain method, run in the stage's worker thread, or a coroutine, run in the event loop.
     It must be idempotent: after a crash, a transient error or a bisection the same records come again.
+
+    A stage may also have `max_records` (its batches are no larger), `lanes` (consumers in this process) and
+    `runs_native_code` (False: no native crash is to be feared, so its attempts are not counted).
     """
 
     name: str

@@ -41,7 +41,7 @@ class Broker:
 
     def start(self) -> None:
         port = self.values["kafka"].rsplit(":", 1)[1]
-        subprocess.run([SCRIPT, "start", self.folder, port], check=True, stdout=subprocess.DEVNULL, timeout=90)
+        subprocess.run([SCRIPT, "start", self.folder, port], check=True, stdout=subprocess.DEVNULL, timeout=240)
 
 
 def free_port(count: int = 1) -> int:
