@@ -1,11 +1,13 @@
 """The loop over all feeds: which is due, how many at a time, once or for ever."""
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from core.errors import TransientError
 from core.settings import Settings
 from producers.feeds.fetch import Fetcher
 from producers.feeds.pages import PageReader
@@ -18,8 +20,11 @@ from producers.feeds.state import FeedsState
 from producers.feeds.subscriptions import Politeness, Subscription, Subscriptions
 from producers.feeds.workers import Workers
 
+log = logging.getLogger("stillhouse.feeds")
+
 ONCE_GIVE_UP_SEC = 60.0
 _MAX_SLEEP_SEC = 30.0
+_RETRY_SEC = 60.0
 
 
 class FeedService:
@@ -50,6 +55,7 @@ class FeedService:
         for orphan in self._orphans():
             await self._poller.publish_waiting(orphan)
         due = {url: self._due(url) for url in self._feeds}
+        log.info("Reading %d feeds.", len(due))
         running: dict[asyncio.Task[None], str] = {}
         try:
             while True:
@@ -59,8 +65,7 @@ class FeedService:
                 await self._pause(due, running)
                 for task in [task for task in running if task.done()]:
                     url = running.pop(task)
-                    due[url] = self._due(url)
-                    task.result()
+                    due[url] = self._next_turn(url, task)
         finally:
             for task in running:
                 task.cancel()
@@ -90,6 +95,14 @@ class FeedService:
             await asyncio.wait(running, timeout=timeout_sec, return_when=asyncio.FIRST_COMPLETED)
         else:
             await asyncio.sleep(timeout_sec)
+
+    def _next_turn(self, url: str, ended: asyncio.Task[None]) -> float:
+        try:
+            ended.result()
+        except TransientError as error:
+            log.warning("%s Trying again in %.0f s.", error, _RETRY_SEC)
+            return time.time() + _RETRY_SEC
+        return self._due(url)
 
     def _due(self, url: str) -> float:
         return self._state.feed(url).next_poll

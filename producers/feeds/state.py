@@ -18,7 +18,7 @@ from typing import IO
 
 import orjson
 
-from core.errors import StillhouseError
+from core.errors import StillhouseError, TransientError
 from producers.feeds.compose import Composed
 from producers.feeds.entry import Entry
 from producers.feeds.identity import article_id
@@ -75,11 +75,19 @@ class FeedsState:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = _exclusive_lock(folder / "feeds.lock")
-        self._db = sqlite3.connect(folder / FILE_NAME, isolation_level=None)
-        self._db.execute("pragma journal_mode=wal")
-        # full: an id that Kafka has must not be forgotten by a power cut either; commits are few and batched.
-        self._db.execute("pragma synchronous=full")
-        self._db.executescript(_SCHEMA)
+        self._file = folder / FILE_NAME
+        try:
+            self._db = sqlite3.connect(self._file, isolation_level=None)
+            self._db.execute("pragma journal_mode=wal")
+            # full: an id that Kafka has must not be forgotten by a power cut either; commits are few and batched.
+            self._db.execute("pragma synchronous=full")
+            self._db.executescript(_SCHEMA)
+        except sqlite3.Error as error:
+            self._lock.close()
+            raise StillhouseError(
+                f"{self._file} cannot be opened: {error}.",
+                action="Restore it, or move it away: every entry that feeds still list is then published again.",
+            ) from None
 
     def __enter__(self) -> "FeedsState":
         return self
@@ -205,13 +213,18 @@ class FeedsState:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._db.execute("begin immediate")
         try:
-            yield
-        except BaseException:
-            self._db.execute("rollback")
-            raise
-        self._db.execute("commit")
+            self._db.execute("begin immediate")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("rollback")
+                raise
+            self._db.execute("commit")
+        except sqlite3.Error as error:
+            raise TransientError(
+                f"{self._file} cannot be written: {error}.", action="Free disk space, or mend its permissions."
+            ) from None
 
 
 def find(db: sqlite3.Connection, keys: Sequence[str]) -> str | None:

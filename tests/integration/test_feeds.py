@@ -9,6 +9,8 @@ import sys
 import threading
 import time
 from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -52,14 +54,15 @@ class Runner:
             "STILLHOUSE_PORT": str(settings.port),
             "STILLHOUSE_HOME": str(settings.home),
             "STILLHOUSE_FEEDS_ALLOW_PRIVATE": "1",
+            "PYTHONPATH": str(ROOT),
         }
         self.peak_mb = 0.0
 
-    def run(self, kill_after_sec: float | None = None) -> dict | None:
+    def run(self, kill_after_sec: float | None = None, command: Sequence[str] = ("-m", "stillhouse")) -> dict | None:
         """The report of a run, or None where it was killed first."""
-        command = [sys.executable, "-m", "stillhouse", "feeds", "run", "--once", "--json", "--feeds", str(self.list)]
+        arguments = [sys.executable, *command, "feeds", "run", "--once", "--json", "--feeds", str(self.list)]
         with subprocess.Popen(
-            command, cwd=ROOT, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            arguments, cwd=ROOT, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as process:
             watch = threading.Thread(target=self._watch_memory, args=(process.pid,), daemon=True)
             watch.start()
@@ -70,8 +73,8 @@ class Runner:
                 process.communicate()
                 assert kill_after_sec, "the run did not end"
                 return None
-            assert process.returncode == 0, err
-            return json.loads(out)
+            assert process.returncode in (0, -signal.SIGKILL), err
+            return json.loads(out) if process.returncode == 0 else None
 
     def _watch_memory(self, pid: int) -> None:
         while True:
@@ -141,6 +144,38 @@ async def test_killed_runs_lose_nothing_and_publish_nothing_under_two_ids(embedd
         assert unchanged["polls"] == {"unchanged": 9, "ok": 1}
         assert len(await _records(embedded)) == len(records)
         _check_politeness(sites)
+
+
+DEATHS = {
+    "before-the-document-is-admitted": "FeedsState.admit = die",
+    "after-the-document-is-admitted": "FeedsState.waiting = die",
+    "before-the-articles-are-frozen": "FeedsState.freeze = die",
+    "before-they-are-sent": "KafkaSink.publish = die",
+    "between-the-broker-and-the-state": "FeedsState.confirm = die",
+}
+
+
+@pytest.mark.parametrize("death", DEATHS.values(), ids=DEATHS.keys())
+async def test_a_kill_at_each_step(embedded: Settings, death: str) -> None:
+    """SIGKILL at a chosen step, while the feed's text changes between two processes."""
+    script = (
+        "import os, signal, sys\n"
+        "from producers.feeds.sink import KafkaSink\nfrom producers.feeds.state import FeedsState\n"
+        "def die(*_): os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"{death}\n"
+        "from stillhouse import main\nif __name__ == '__main__': main()\n"
+    )
+    with feed_web() as web:
+        sites = Sites(web, ("127.0.0.1",), entries_per_feed=8)
+        sites.publish(1, 1.0)
+        runner = Runner(embedded, sites)
+        dying = embedded.home / "dying.py"
+        dying.write_text(script)
+        assert runner.run(command=[str(dying)]) is None
+        web.routes["/feed/0"] = replace(route := web.routes["/feed/0"], body=route.body.replace(b"ten", b"eleven"))
+        runner.run()
+        repeats = _check_records(await _records(embedded), sites.titles)
+    assert repeats == (8 if "confirm" in death else 0)
 
 
 def test_without_a_broker_nothing_is_lost_and_the_next_step_is_named(

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from core.errors import StillhouseError
+from core.errors import StillhouseError, TransientError
 from producers.feeds.compose import Composed
 from producers.feeds.entry import Entry
 from producers.feeds.state import KEEP_DAYS, FeedsState, FeedState, find, read_only
@@ -126,6 +126,23 @@ def test_waiting_entries_are_never_forgotten(state):
 def test_a_second_process_is_told_who_holds_the_state(tmp_path, state):
     with pytest.raises(StillhouseError, match="STILLHOUSE_HOME"):
         FeedsState(tmp_path)
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    (tmp_path / "feeds.sqlite").write_bytes(b"no database" * 1000)
+    with pytest.raises(StillhouseError, match=r"feeds\.sqlite cannot be opened"):
+        FeedsState(tmp_path)
+    (tmp_path / "feeds.sqlite").unlink()
+    FeedsState(tmp_path).__exit__(None, None, None)
+
+
+def test_a_full_disk_is_transient_and_leaves_no_half_of_a_poll(state):
+    state.admit(_feed(etag='"old"'), [])
+    state._db.execute("pragma max_page_count = 20")
+    with pytest.raises(TransientError, match="Free disk space"):
+        state.admit(_feed(etag='"new"'), [_entry(f"{number}", title="x" * 2000) for number in range(100)])
+    assert state.feed(FEED).etag == '"old"'
+    assert state.waiting(FEED, 10) == []
 
 
 def test_readers_look_without_the_lock(tmp_path, state):
