@@ -14,7 +14,8 @@ from core.article import Article, article_from_dict
 from core.errors import RefusedRecord, StillhouseError
 from core.text import clean_article
 
-Array = NDArray[np.float32]
+Array = NDArray[Any]
+"""Numbers; docstrings give the shape."""
 
 
 class DatasetError(StillhouseError):

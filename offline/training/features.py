@@ -1,6 +1,5 @@
 """Encoder embeddings and trunk states, cached on disk by content: computing them is what training waits for."""
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -47,4 +46,4 @@ class FeatureCache:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         partial = self._path.with_name(f".{self._path.name}.partial.npz")
         np.savez(partial, hashes=np.array(list(self._known)), vectors=np.stack(list(self._known.values())))
-        os.replace(partial, self._path)
+        partial.replace(self._path)

@@ -19,6 +19,7 @@ from offline.calibration import (
 )
 from offline.dataset import Array
 from offline.metrics import ranking
+from offline.predictions import Learned
 from offline.training.linear import Standard, apply, blend, fit_logistic, fit_ridge, on_columns, stack
 from offline.training.targets import weighted_scores
 
@@ -72,6 +73,9 @@ class Fitted:
     gate: Gate
     normalisation: Normalisation
     choice: dict[str, float | str]
+
+    def learned(self, spec: FilterSpec) -> Learned:
+        return Learned(spec, self.head, self.probe, self.calibration, self.intervals, self.gate)
 
 
 def fit_filter(data: FilterData, joint: Perceptron | None) -> Fitted:

@@ -11,9 +11,10 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812 (torch's own convention)
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -73,6 +74,8 @@ class LoraGroup(nn.Module):
     lora_a: fp32 [n * rank, in]; lora_b: one fp32 [out, rank] each. `weight`: [sum of outs, in] in compute precision.
     """
 
+    weight: Tensor
+
     def __init__(self, weights: list[Tensor], rank: int, scale: float, generator: torch.Generator) -> None:
         super().__init__()
         self.outs = [weight.shape[0] for weight in weights]
@@ -88,7 +91,7 @@ class LoraGroup(nn.Module):
         low = F.linear(x, self.lora_a.to(x.dtype))
         parts = [
             F.linear(part, (b * self.scale).to(x.dtype))
-            for part, b in zip(low.split(self.rank, -1), self.lora_b, strict=True)
+            for part, b in zip(low.tensor_split(len(self.outs), -1), self.lora_b, strict=True)
         ]
         update = parts[0] if len(parts) == 1 else torch.cat(parts, -1)
         return F.linear(x, self.weight) + update
@@ -109,6 +112,13 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 class Layer(nn.Module):
     """One decoder layer."""
 
+    input_layernorm: Tensor
+    post_attention_layernorm: Tensor
+    pre_feedforward_layernorm: Tensor
+    post_feedforward_layernorm: Tensor
+    q_norm: Tensor
+    k_norm: Tensor
+
     def __init__(self, shape: GemmaShape, groups: dict[str, LoraGroup], norms: dict[str, Tensor]) -> None:
         super().__init__()
         self.shape = shape
@@ -124,9 +134,9 @@ class Layer(nn.Module):
         """Attention output before its projection, [batch, length, heads * head_dim]."""
         s = self.shape
         batch, length, _ = x.shape
-        mixed = self.groups["qkv"](rms_norm(x, self.input_layernorm, s.eps))
+        mixed = self.project("qkv", rms_norm(x, self.input_layernorm, s.eps))
         mixed = mixed.view(batch, length, s.heads + 2 * s.kv_heads, s.head_dim).transpose(1, 2)
-        q, k, v = mixed.split((s.heads, s.kv_heads, s.kv_heads), 1)
+        q, k, v = mixed.tensor_split((s.heads, s.heads + s.kv_heads), 1)
         q = rotate(rms_norm(q, self.q_norm, s.eps), cos, sin)
         k = rotate(rms_norm(k, self.k_norm, s.eps), cos, sin)
         repeat = s.heads // s.kv_heads
@@ -134,12 +144,19 @@ class Layer(nn.Module):
         out = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=s.query_scale)
         return out.transpose(1, 2).reshape(batch, length, -1)
 
+    def lora_group(self, name: str) -> LoraGroup:
+        return cast(LoraGroup, self.groups[name])
+
+    def project(self, group: str, x: Tensor) -> Tensor:
+        projected: Tensor = self.groups[group](x)
+        return projected
+
     def finish(self, x: Tensor, attended: Tensor) -> Tensor:
         """Everything after attention; works token by token."""
         s = self.shape
-        x = x + rms_norm(self.groups["o"](attended), self.post_attention_layernorm, s.eps)
-        gate, up = self.groups["up"](rms_norm(x, self.pre_feedforward_layernorm, s.eps)).chunk(2, -1)
-        out = self.groups["down"](F.gelu(gate, approximate="tanh") * up)
+        x = x + rms_norm(self.project("o", attended), self.post_attention_layernorm, s.eps)
+        gate, up = self.project("up", rms_norm(x, self.pre_feedforward_layernorm, s.eps)).chunk(2, -1)
+        out = self.project("down", F.gelu(gate, approximate="tanh") * up)
         return x + rms_norm(out, self.post_feedforward_layernorm, s.eps)
 
 
@@ -153,9 +170,8 @@ class Trunk(nn.Module):
         generator = torch.Generator().manual_seed(seed)
         self.embedding = weights["model.embed_tokens.weight"].to(dtype)
         self.final_norm = weights["model.norm.weight"].float()
-        self.layers = nn.ModuleList(
-            _layer(shape, weights, i, (rank, alpha / rank), dtype, generator) for i in range(shape.layers)
-        )
+        self._ordered = [_layer(shape, weights, i, (rank, alpha / rank), dtype, generator) for i in range(shape.layers)]
+        self.layers = nn.ModuleList(self._ordered)
         self._run = Layer.forward
 
     def compile(self) -> None:
@@ -168,8 +184,8 @@ class Trunk(nn.Module):
         x = x * torch.tensor(self.shape.hidden**0.5, dtype=x.dtype)
         tables = {theta: self._rope(ids.shape[1], theta, x.dtype) for theta in self.shape.thetas}
         rows, last = torch.arange(len(ids)), lengths - 1
-        for layer, theta in zip(self.layers, self.shape.thetas, strict=True):
-            if layer is self.layers[-1]:
+        for layer, theta in zip(self._ordered, self.shape.thetas, strict=True):
+            if layer is self._ordered[-1]:
                 attended = layer.attend(x, *tables[theta])
                 x = layer.finish(x[rows, last], attended[rows, last])
             else:
@@ -185,10 +201,10 @@ class Trunk(nn.Module):
 
     def lora(self) -> Iterator[tuple[str, str, Tensor, Tensor]]:
         """(module path in transformers' naming, projection, lora_A [rank, in], lora_B [out, rank])."""
-        for index, layer in enumerate(self.layers):
+        for index, layer in enumerate(self._ordered):
             for group, names in GROUPS.items():
-                part = layer.groups[group]
-                for name, a, b in zip(names, part.lora_a.split(part.rank), part.lora_b, strict=True):
+                part = layer.lora_group(group)
+                for name, a, b in zip(names, part.lora_a.tensor_split(len(names)), part.lora_b, strict=True):
                     yield f"layers.{index}.{_block(name)}.{name}", name, a, b
 
 

@@ -1,6 +1,7 @@
 """From labelled articles to packages. Each step is cached or checkpointed, so a killed run goes on where it was."""
 
 import hashlib
+import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,19 +10,23 @@ from typing import Any
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from core.errors import PackageError
+from core.inventory import COMMERCE
 from core.package import TrunkRef, load_manifest
 from core.spec import FilterSpec, load_spec
 from core.text import model_text
 from models.heads import Perceptron
-from offline.dataset import DatasetError
+from offline.calibration import out_of_fold
+from offline.dataset import Array, DatasetError
 from offline.evaluation import HeldOut, evaluate
-from offline.floors import floor_scores
+from offline.floors import FLOORS, floor_scores
 from offline.predictions import Learned, predict
 from offline.splits import Side
 from offline.training.adapter import export_adapter
 from offline.training.card import known_failures, model_card
+from offline.training.commerce_package import train_commerce
 from offline.training.corpus import Library, Source, load_library
 from offline.training.fit import FilterData, Fitted, fit_filter
 from offline.training.joint import Paths, train
@@ -72,7 +77,7 @@ def train_filter(order: Order, workshop: Workshop) -> dict[str, Any]:
         )
     data = gather(library, spec, workshop.trunk_states(trunk, articles_of(library, spec)), order.importance)
     fitted = fit_filter(data, joint_head(order.trunk, spec, data))
-    report = assess(library, data, fitted)
+    report = assess(library, data, fitted.learned(spec))
     facts = _facts(library, data, report, fitted)
     origin = Origin(workshop.base_ref, workshop.encoder_ref, trunk_ref, trunk.max_tokens)
     write_filter(order.draft, fitted, origin, facts, order.target)
@@ -112,15 +117,17 @@ def joint_head(trunk: Path, spec: FilterSpec, data: FilterData) -> Perceptron | 
     return head if fits else None
 
 
-def assess(library: Library, data: FilterData, fitted: Fitted) -> dict[str, Any]:
-    """The evaluation on the test side, all floors beside it."""
-    spec, test = data.spec, data.test
-    learned = Learned(spec, fitted.head, fitted.probe, fitted.calibration, fitted.intervals, fitted.gate)
-    texts = [model_text(article) for article in articles_of(library, spec)]
-    floors = floor_scores(texts, data.embeddings, data.truth, data.train)
+def assess(library: Library, data: FilterData, learned: Learned, cross_validate: bool = False) -> dict[str, Any]:
+    """The evaluation on the test rows, all floors beside it.
+
+    Args:
+        cross_validate: fit the floors on the test rows themselves, out of fold, instead of on the training rows.
+    """
+    test = data.test
+    floors = _floors(library, data, cross_validate)
     held_out = HeldOut(
-        spec=spec,
-        rated=library.rated[spec.name].keep(data.ids[row] for row in test),
+        spec=data.spec,
+        rated=library.rated[data.spec.name].keep(data.ids[row] for row in test),
         languages=[library.articles[data.ids[row]].language or "unknown" for row in test],
         sources=[library.origin[data.ids[row]] for row in test],
         floors={name: scores[test] for name, scores in floors.items()},
@@ -131,6 +138,19 @@ def assess(library: Library, data: FilterData, fitted: Fitted) -> dict[str, Any]
         predict(learned, features, data.state_width, gates=False),
         predict(learned, features, data.state_width, gates=True),
     )
+
+
+def _floors(library: Library, data: FilterData, cross_validate: bool) -> dict[str, Array]:
+    texts = [model_text(article) for article in articles_of(library, data.spec)]
+    if not cross_validate:
+        return floor_scores(texts, data.embeddings, data.truth, data.train)
+
+    def fit_predict(fit: NDArray[np.int64], rest: NDArray[np.int64]) -> Array:
+        floors = floor_scores(texts, data.embeddings, data.truth, fit)
+        return np.stack([scores[rest] for scores in floors.values()], axis=1)
+
+    every = out_of_fold(len(texts), fit_predict)
+    return {name: every[:, at] for at, name in enumerate(FLOORS)}
 
 
 def _facts(library: Library, data: FilterData, report: dict[str, Any], fitted: Fitted) -> Facts:
@@ -193,6 +213,35 @@ def write_trained_trunk(
     )
     origin = Origin(workshop.base_ref, workshop.encoder_ref, None, settings.max_tokens)
     return write_trunk(recipe.name, recipe.version, parts, origin, target)
+
+
+def importance_of(trunk: Path) -> dict[str, float]:
+    """Weight by source name, as the trunk's recipe states it; other sources count in full."""
+    path = trunk / "recipe.yaml"
+    return {source.name: source.importance for source in load_recipe(path).sources} if path.is_file() else {}
+
+
+def train_set(
+    trunk: Path, data: Path, filters: Path, workshop: Workshop, report: Callable[[Progress], None]
+) -> dict[str, dict[str, Any]]:
+    """A trunk and every filter of its recipe, written into `filters` as one set."""
+    trainer, recipe, library = run_trunk(trunk / "recipe.yaml", data, trunk.parents[2], workshop, report)
+    target = filters / "trunks" / recipe.name / recipe.version
+    if target != trunk:
+        target.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(trunk / "recipe.yaml", target / "recipe.yaml")
+    write_trained_trunk(trainer, recipe, library, workshop, target)
+    sources = tuple(sources_in(data, [source.name for source in recipe.sources]))
+    reports: dict[str, dict[str, Any]] = {}
+    for name in recipe.filters:
+        folder = trunk.parents[2] / name
+        draft = Draft(folder, load_spec(folder / "config.yaml"))
+        if draft.spec.name == COMMERCE:
+            reports[name] = train_commerce(draft, sources, workshop, settled_sides(target), filters / name)
+        else:
+            order = Order(draft, sources, target, filters / name, importance_of(target))
+            reports[name] = train_filter(order, workshop)
+    return reports
 
 
 def trainer_heads(trainer: TrunkTrainer) -> dict[str, Perceptron]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+import torch.nn.functional as F  # noqa: N812 (torch's own convention)
 from torch import Tensor
 
 from core.spec import FilterSpec
@@ -37,11 +37,11 @@ class Block:
 
     @property
     def weighted(self) -> int:
-        return self.dims.stop
+        return self.start + len(self.spec.dimensions)
 
     @property
     def end(self) -> int:
-        return int(self.levels.stop)
+        return self.weighted + 1 + len(LEVELS)
 
     @property
     def levels(self) -> slice:
@@ -85,7 +85,8 @@ def weighted_scores(spec: FilterSpec, scores: Array) -> Array:
     for gatekeeper in spec.gatekeepers:
         column = clipped[:, spec.dimension_names.index(gatekeeper.dimension)]
         value = np.where((column < gatekeeper.below) & (value > gatekeeper.cap), gatekeeper.cap, value)
-    return np.round(value, 2).astype(np.float32)
+    rounded: Array = np.round(value, 2).astype(np.float32)
+    return rounded
 
 
 def build_targets(

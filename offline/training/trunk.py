@@ -1,7 +1,6 @@
 """Joint training of the trunk: one LoRA, linear heads of all filters. Resumes from its last checkpoint."""
 
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,7 +17,6 @@ from offline.training.batches import micro_batches, pad, steps
 from offline.training.gemma import Trunk
 from offline.training.recipes import Training
 from offline.training.targets import Targets, loss, width
-
 
 _INFERENCE_BUDGET = 4096
 _STATISTICS_ROWS = 512
@@ -50,6 +48,9 @@ class Progress:
 class JointModel(nn.Module):
     """Trunk, and one linear head over [trunk state, encoder embedding], standardised by fixed statistics."""
 
+    center: Tensor
+    spread: Tensor
+
     def __init__(self, trunk: Trunk, features: Tensor, outputs: int, seed: int) -> None:
         """Args: features: [articles, hidden + embedding] of the untrained trunk, to standardise by."""
         super().__init__()
@@ -63,7 +64,8 @@ class JointModel(nn.Module):
 
     def forward(self, ids: Tensor, lengths: Tensor, embeddings: Tensor) -> Tensor:
         features = torch.cat((self.trunk(ids, lengths), embeddings), -1)
-        return self.head((features - self.center) / self.spread)
+        outputs: Tensor = self.head((features - self.center) / self.spread)
+        return outputs
 
 
 class TrunkTrainer:
@@ -113,7 +115,7 @@ class TrunkTrainer:
             batch = pad(part, self.corpus.tokens)
             outputs = self.model(batch.ids, batch.lengths, self.corpus.embeddings[batch.rows])
             value = loss(outputs, self.corpus.targets, batch.rows) / len(rows)
-            value.backward()
+            value.backward()  # type: ignore[no-untyped-call]
             total += float(value.detach())
         nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
         self.optimizer.step()
@@ -136,7 +138,7 @@ class TrunkTrainer:
         }
         partial = self.folder / "checkpoint.partial"
         torch.save(state, partial)
-        os.replace(partial, self.folder / "checkpoint.pt")
+        partial.replace(self.folder / "checkpoint.pt")
         (self.folder / "recipe.json").write_text(json.dumps(self.recipe.model_dump() | {"step": self.step}, indent=1))
 
     def _restore(self) -> None:
@@ -188,11 +190,11 @@ def validate(model: JointModel, corpus: Corpus) -> dict[str, dict[str, float]]:
     guess = corpus.targets.restore(outputs).numpy()
     truth = corpus.targets.restore(corpus.targets.values[corpus.val_rows]).numpy()
     result = {}
-    for part in corpus.targets.parts:
-        known = ~np.isnan(truth[:, part.weighted])
+    for block in corpus.targets.parts:
+        known = ~np.isnan(truth[:, block.weighted])
         if known.sum() > 1:
-            result[part.spec.name] = ranking(
-                np.clip(guess[known, part.weighted], 0, 10), truth[known, part.weighted], part.spec.gate.relevant_at
+            result[block.spec.name] = ranking(
+                np.clip(guess[known, block.weighted], 0, 10), truth[known, block.weighted], block.spec.gate.relevant_at
             )
     return result
 
