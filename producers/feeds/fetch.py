@@ -16,7 +16,7 @@ from producers.feeds.body import Limits, bounded_body
 from producers.feeds.errors import FetchError
 from producers.feeds.retry_after import retry_after_sec
 
-USER_AGENT = "Stillhouse/0.1 (+https://github.com/stillhouse; feed reader)"
+USER_AGENT = "Stillhouse/0.1 (feed reader)"
 _REDIRECTS = {301, 302, 303, 307, 308}
 _RETRY_LATER = {408, 425, 429, 500, 502, 503, 504}
 
