@@ -110,7 +110,7 @@ def run_demo(settings: Settings, loader: Loader, articles: Path = SAMPLES, count
         lines = list(islice(read_lines(stream), count))
     if not lines:
         raise StillhouseError(f"{articles} holds no article.", action="Name a file of JSON lines.")
-    with _own_machine(settings) as own, embedded_broker(own):
+    with own_machine(settings) as own, embedded_broker(own):
         return asyncio.run(_stream(own, loader, lines))
 
 
@@ -119,13 +119,13 @@ def run_board(settings: Settings, loader: Loader, articles: Path = SAMPLES, coun
     with open_input(str(articles)) as stream:
         lines = list(islice(read_lines(stream), count))
     written = [line.outcome for line in lines if isinstance(line.outcome, Article)]
-    with _own_machine(settings) as own, sample_feeds(written) as subscriptions:
+    with own_machine(settings) as own, sample_feeds(written) as subscriptions:
         local = own.model_copy(update={"feeds_allow_private": True})
         asyncio.run(serve(local, Plan(STAGES, feeds=subscriptions, board=True), loader))
 
 
 @contextlib.contextmanager
-def _own_machine(settings: Settings) -> Iterator[Settings]:
+def own_machine(settings: Settings) -> Iterator[Settings]:
     """Settings with a broker's port and state of their own: a `stillhouse run` beside it notices nothing."""
     with tempfile.TemporaryDirectory(prefix="stillhouse-demo-") as folder:
         with socket.socket() as probe:

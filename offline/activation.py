@@ -24,15 +24,17 @@ class Activated:
     previous: str | None
 
 
-def activate(folder: Path, name: str, version: str) -> str | None:
-    """Name the version in the folder's releases.json; returns the version before."""
-    path = folder / RELEASES_FILE
-    before = read_json(path, Activation) if path.is_file() else Activation()
+def activate(folders: Sequence[Path], name: str, version: str) -> str | None:
+    """Name the version in the last folder's releases.json; returns the version that was active before."""
+    path = folders[-1] / RELEASES_FILE
+    now = activation(folders)
+    # A new file must not change the commerce head, which every releases.json names.
+    before = read_json(path, Activation) if path.is_file() else Activation(commerce=now.commerce)
     content = before.model_copy(update={"filters": dict(sorted({**before.filters, name: version}.items()))})
     temporary = path.with_name(f".{path.name}.partial")
     temporary.write_bytes(orjson.dumps(content.model_dump(mode="json"), option=orjson.OPT_INDENT_2) + b"\n")
     temporary.replace(path)
-    return before.filters.get(name)
+    return now.filters.get(name)
 
 
 def rollback(folders: Sequence[Path], name: str, to: str | None = None) -> Activated:
@@ -45,7 +47,7 @@ def rollback(folders: Sequence[Path], name: str, to: str | None = None) -> Activ
     target = to or _version_before(folders, name, now)
     folder = find_package(folders, name, target)
     load_package(folder)
-    activate(folders[-1], name, target)
+    activate(folders, name, target)
     return Activated(name, target, sha256_file(folder / MANIFEST), folder, now)
 
 

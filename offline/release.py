@@ -7,17 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from core.errors import NotReleasedError, PackageError
 from core.package import MANIFEST, Manifest, load_manifest, load_package, sha256_file
 from core.releases import find_package
-from core.spec import load_spec
 from offline.activation import Activated, activate
 from offline.dataset import Array
 from offline.training.packages import write_package
 from offline.verdict import Verdict, judge
-from offline.versions import active_version, current_folder, next_version
+from offline.versions import active_version, current_folder, next_version, rename_config
 
 Predict = Callable[[Path], Array]
 """Weighted scores [n] of the package in a folder, on the held-out articles in the order of their truth."""
@@ -52,7 +49,7 @@ def release(folders: Sequence[Path], candidate: Path, truth: Array, predict: Pre
             action="See `stillhouse evaluate`, and more labels: `stillhouse labels screen`.",
         )
     folder = seal(folders, candidate, verdict)
-    activate(folders[-1], name, folder.name)
+    activate(folders, name, folder.name)
     return Released(Activated(name, folder.name, sha256_file(folder / MANIFEST), folder, version), verdict)
 
 
@@ -66,7 +63,7 @@ def seal(folders: Sequence[Path], candidate: Path, verdict: Verdict) -> Path:
 
     def fill(folder: Path) -> None:
         shutil.copytree(candidate, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MANIFEST))
-        _renamed_config(candidate / "config.yaml", folder / "config.yaml", version)
+        rename_config(candidate / "config.yaml", folder / "config.yaml", version)
         (folder / "README.md").write_text(_card(card, name, version, verdict), encoding="utf-8")
 
     manifest = package.manifest.model_copy(
@@ -91,18 +88,6 @@ def _target_version(folders: Sequence[Path], name: str) -> str:
     if newest and not (newest / MANIFEST).is_file() and newest.parent.parent == folders[-1]:
         return newest.name
     return next_version(folders, name)
-
-
-def _renamed_config(source: Path, target: Path, version: str) -> None:
-    """The config under its new version, comments kept; a draft that has a model is one no more."""
-    lines = source.read_text(encoding="utf-8").splitlines(keepends=True)
-    for at, line in enumerate(lines):
-        if line.startswith("version:"):
-            lines[at] = f"version: {version}\n"
-        if line.startswith("status:") and yaml.safe_load(line)["status"] == "draft":
-            lines[at] = "status: development\n"
-    target.write_text("".join(lines), encoding="utf-8")
-    load_spec(target)
 
 
 def _card(card: str, name: str, version: str, verdict: Verdict) -> str:

@@ -45,7 +45,7 @@ def test_a_first_version_is_released_and_active(tmp_path, home):
 
 def test_a_better_candidate_becomes_the_next_version_and_the_old_one_stays(tmp_path, home):
     write_package(home, "demo", "v1")
-    activate(home, "demo", "v1")
+    activate([home], "demo", "v1")
     before = (home / "demo" / "v1" / "manifest.json").read_bytes()
     released = release(
         [home], candidate(tmp_path, threshold=0.2), TRUTH, predictor({"candidate": 0.3, "filters": 0.6})
@@ -60,7 +60,7 @@ def test_a_better_candidate_becomes_the_next_version_and_the_old_one_stays(tmp_p
 
 def test_a_worse_candidate_changes_nothing(tmp_path, home):
     write_package(home, "demo", "v1")
-    activate(home, "demo", "v1")
+    activate([home], "demo", "v1")
     with pytest.raises(NotReleasedError, match="worse by up to"):
         release([home], candidate(tmp_path, threshold=0.2), TRUTH, predictor({"candidate": 0.9, "filters": 0.3}))
     assert load_activation([home]).filters == {"demo": "v1"}
@@ -69,7 +69,7 @@ def test_a_worse_candidate_changes_nothing(tmp_path, home):
 
 def test_the_active_version_is_not_released_again_under_another_name(tmp_path, home):
     write_package(home, "demo", "v1")
-    activate(home, "demo", "v1")
+    activate([home], "demo", "v1")
     with pytest.raises(PackageError, match="is the active v1"):
         release([home], candidate(tmp_path), TRUTH, predictor({"candidate": 0.3, "filters": 0.3}))
 
@@ -94,6 +94,15 @@ def test_a_damaged_candidate_is_refused_before_anything_is_compared(tmp_path, ho
 
 def test_rollback_without_an_earlier_version_says_so(home):
     write_package(home, "demo", "v1")
-    activate(home, "demo", "v1")
+    activate([home], "demo", "v1")
     with pytest.raises(PackageError, match="no trained version before v1"):
         rollback([home], "demo")
+
+
+def test_a_release_into_an_overlay_keeps_the_commerce_head(tmp_path, home):
+    home.mkdir()
+    (home / "releases.json").write_bytes(orjson.dumps({"filters": {"other": "v1"}, "commerce": "v7"}))
+    overlay = tmp_path / "overlay"
+    release([home, overlay], candidate(tmp_path), TRUTH, predictor({"candidate": 0.3}))
+    active = load_activation([home, overlay])
+    assert (active.filters, active.commerce) == ({"other": "v1", "demo": "v1"}, "v7")
