@@ -74,7 +74,7 @@ def demo(
     articles: Annotated[Path | None, typer.Option(metavar="FILE", help="JSON lines; default: the samples.")] = None,
     count: Annotated[int | None, typer.Option(min=1, metavar="N", help="Only the first N lines.")] = None,
     board: Annotated[bool, typer.Option("--board", help="As live feeds, in a browser, until Ctrl-C.")] = False,
-    loop: Annotated[bool, typer.Option("--loop", help="A filter learns, is released, and scores, while it runs.")] = False,
+    loop: Annotated[bool, typer.Option("--loop", help="A filter learns while the stream runs.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
 ) -> None:
     """Run the whole stream once on sample articles, and show what became of every one of them."""
