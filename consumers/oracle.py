@@ -75,6 +75,7 @@ class OracleStage:
     name: str = "oracle"
     source: str = ORACLE_REQUESTS
     runs_native_code: bool = False
+    _deciding: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
 
     def decode(self, record: Record) -> Ask:
         replays = record.header(REPLAYS) or b"0"
@@ -103,12 +104,15 @@ class OracleStage:
         rubrics, unknown = self._rubrics(ask.request)
         if not rubrics:
             return RefusedRecord("unknown_filter", f"no package of {', '.join(sorted(unknown))}")
-        decision = self._decide(ask, rubrics, unknown)
-        if not decision.admitted:
-            self.recorder.oracle_call("declined", 0.0)
-            return [_message(ask, Labelled(ask.request.article, {}, ask.request.releases, decision.declined))]
-        question = Question(ask.request.article, tuple(rubrics[name] for name in decision.admitted))
-        outcome = await self._ask(question, ask.replay)
+        async with self._deciding:
+            decision = await self._decide(ask, rubrics, unknown)
+            if not decision.admitted:
+                self.recorder.oracle_call("declined", 0.0)
+                return [_message(ask, Labelled(ask.request.article, {}, ask.request.releases, decision.declined))]
+            question = Question(ask.request.article, tuple(rubrics[name] for name in decision.admitted))
+            estimates = self._estimates(question)
+            self.spending.controller.reserve(estimates)
+        outcome = await self._ask(question, ask.replay, estimates)
         if isinstance(outcome, Failed):
             return RefusedRecord(outcome.reason, outcome.detail)
         return [_message(ask, _labelled(ask.request, rubrics, decision, outcome), outcome.key)]
@@ -123,31 +127,35 @@ class OracleStage:
                 unknown[name] = Declined("unknown_filter", asked.propensity)
         return rubrics, unknown
 
-    def _decide(self, ask: Ask, rubrics: dict[str, Rubric], unknown: dict[str, Declined]) -> Decision:
-        if stored := self.asker.ledger.decision(ask.key):
+    async def _decide(self, ask: Ask, rubrics: dict[str, Rubric], unknown: dict[str, Declined]) -> Decision:
+        ledger = self.asker.ledger
+        if stored := await asyncio.to_thread(ledger.decision, ask.key):
             return Decision.from_dict(stored)
-        article = ask.request.article
-        if not self.asker.provider.paid:
-            decision = Decision(dict.fromkeys(rubrics, 1.0), unknown)
-        else:
-            each_usd = self.asker.expect_usd(Question(article, tuple(rubrics.values()))) / len(rubrics)
-            chances = self.spending.controller.admit(self.clock(), dict.fromkeys(rubrics, each_usd))
-            drawn = uniform(article.id, "budget")
-            admitted = {name: chance for name, chance in chances.items() if drawn < chance}
-            thinned = {
-                name: Declined("budget", ask.request.filters[name].propensity * chance, each_usd)
-                for name, chance in chances.items()
-                if name not in admitted
-            }
-            self.spending.tally({}, dict.fromkeys(thinned, each_usd))
-            decision = Decision(admitted, {**unknown, **thinned})
-        return Decision.from_dict(self.asker.ledger.decide(ask.key, self.clock(), decision.to_dict()))
+        decision = self._thin(ask.request, rubrics, unknown)
+        return Decision.from_dict(await asyncio.to_thread(ledger.decide, ask.key, self.clock(), decision.to_dict()))
 
-    async def _ask(self, question: Question, replay: int) -> Answered | Failed:
-        controller = self.spending.controller
+    def _thin(self, request: OracleRequest, rubrics: dict[str, Rubric], unknown: dict[str, Declined]) -> Decision:
+        if not self.asker.provider.paid:
+            return Decision(dict.fromkeys(rubrics, 1.0), unknown)
+        estimates = self._estimates(Question(request.article, tuple(rubrics.values())))
+        chances = self.spending.controller.admit(self.clock(), estimates)
+        drawn = uniform(request.article.id, "budget")
+        admitted = {name: chance for name, chance in chances.items() if drawn < chance}
+        declined = {
+            name: Declined("budget", request.filters[name].propensity * chance, estimates[name])
+            for name, chance in chances.items()
+            if name not in admitted
+        }
+        self.spending.tally({}, dict.fromkeys(declined, 0.0))
+        return Decision(admitted, {**unknown, **declined})
+
+    def _estimates(self, question: Question) -> dict[str, float]:
+        """Expected cost in USD by filter: one call, in equal parts."""
         each_usd = self.asker.expect_usd(question) / len(question.rubrics)
-        estimates = {rubric.name: each_usd for rubric in question.rubrics}
-        controller.reserve(estimates)
+        return {rubric.name: each_usd for rubric in question.rubrics}
+
+    async def _ask(self, question: Question, replay: int, estimates: dict[str, float]) -> Answered | Failed:
+        controller = self.spending.controller
         try:
             outcome = await self.asker.ask(question, replay=replay)
         finally:

@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import time
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from core.text import content_hash
 from models.oracle.answer import FilterAnswer, RefusedAnswer, parse_answer
@@ -108,54 +108,64 @@ class _Conversation:
             try:
                 reply = await self._asker.provider.generate(self._prompt)
             except Throttled as error:
-                self._ledger.postpone(self._key, 0.0)
+                await self._postpone(0.0)
                 self._pause.start(str(error), error.retry_after_sec)
             except Unavailable as error:
-                self._ledger.postpone(self._key, 0.0)
+                await self._postpone(0.0)
                 await self._back_off(error)
             except AnswerLost as error:
-                return self._fail(error.reason, error.detail, self._estimate_usd)
+                return await self._fail(error.reason, error.detail, self._estimate_usd)
             except NoAnswer as error:
                 cost_usd = self._asker.price.cost_usd(error.usage) if error.usage else 0.0
-                if end := self._refuse(error.reason, error.detail, cost_usd, error.reason in _WORTH_A_RETRY):
+                if end := await self._refuse(error.reason, error.detail, cost_usd, error.reason in _WORTH_A_RETRY):
                     return end
             except BaseException as error:  # cancelled, or a fault of ours: the call may have been paid
-                self._fail("interrupted", f"{error!r}"[:300], self._estimate_usd)
+                body = {"reason": "interrupted", "detail": f"{error!r}"[:300]}
+                self._ledger.finish(self._key, "failed", body, self._estimate_usd)
                 raise
             else:
                 self._pause.end()
-                if end := self._judge(reply):
+                if end := await self._judge(reply):
                     return end
 
     async def _begin(self) -> Finished | None:
         names = tuple(sorted(self._prompt.question.dimensions))
         intent = Intent(self._key, self._policy.origin, names, self._estimate_usd, self._replay)
-        while isinstance(known := self._ledger.begin(intent, time.time()), Busy):
+        while isinstance(known := await asyncio.to_thread(self._ledger.begin, intent, time.time()), Busy):
             await asyncio.sleep(_BUSY_POLL_SEC)
         return known
 
-    def _judge(self, reply: Reply) -> Answered | Failed | None:
+    async def _judge(self, reply: Reply) -> Answered | Failed | None:
         cost_usd = self._asker.price.cost_usd(reply.usage)
         self._asker.estimator.learn(self._prompt, cost_usd)
         try:
             body = read_reply(self._prompt.question, reply, self._asker.provider.name)
         except RefusedAnswer as refusal:
             worth = refusal.reason != "text_instructs_reader"
-            return self._refuse(refusal.reason, refusal.detail, cost_usd, worth)
-        return outcome_of(self._key, self._ledger.finish(self._key, "answered", body, cost_usd))
+            return await self._refuse(refusal.reason, refusal.detail, cost_usd, worth)
+        return await self._finish("answered", body, cost_usd)
 
-    def _refuse(self, reason: str, detail: str, cost_usd: float, worth_a_retry: bool) -> Answered | Failed | None:
+    async def _refuse(self, reason: str, detail: str, cost_usd: float, worth_a_retry: bool) -> Answered | Failed | None:
         """None: ask once more."""
         self._refused += 1
         if self._refused > 1 or not worth_a_retry:
-            return self._fail(reason, detail, cost_usd)
-        self._ledger.postpone(self._key, cost_usd)
+            return await self._fail(reason, detail, cost_usd)
+        await self._postpone(cost_usd)
         self._prompt = self._prompt.retried(f"{reason}, {detail}")
         return None
 
-    def _fail(self, reason: str, detail: str, cost_usd: float) -> Answered | Failed:
-        body = {"reason": reason, "detail": detail}
-        return outcome_of(self._key, self._ledger.finish(self._key, "failed", body, cost_usd))
+    async def _fail(self, reason: str, detail: str, cost_usd: float) -> Answered | Failed:
+        return await self._finish("failed", {"reason": reason, "detail": detail}, cost_usd)
+
+    async def _finish(
+        self, state: Literal["answered", "failed"], body: dict[str, Any], cost_usd: float
+    ) -> Answered | Failed:
+        # The ledger syncs the disk, which takes up to a second on a busy machine: too long for heartbeats to wait.
+        finished = await asyncio.to_thread(self._ledger.finish, self._key, state, body, cost_usd)
+        return outcome_of(self._key, finished)
+
+    async def _postpone(self, cost_usd: float) -> None:
+        await asyncio.to_thread(self._ledger.postpone, self._key, cost_usd)
 
     async def _back_off(self, error: Unavailable) -> None:
         self._failures += 1
