@@ -33,6 +33,7 @@ def score(
     batch: Annotated[bool, typer.Option("--batch", help="Gemini's Batch API: half the price, up to a day.")] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Pay again for articles that failed.")] = False,
     poll_sec: Annotated[float, typer.Option(min=0.01, help="How often --batch looks for its answers.")] = 30.0,
+    give_up_sec: Annotated[float, typer.Option(min=0, help="End after so long without any answer.")] = 600.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Label articles: progress, cost so far, forecast. Nothing is paid twice, however often it is killed."""
@@ -44,7 +45,7 @@ def score(
     rubric = named_rubric(settings.filters, filter_name)
     articles, refused = _read(file, limit)
     target = out or Path(f"{Path(file).stem if file != '-' else 'stdin'}.{rubric.name}.labels.jsonl")
-    limits = Limits(budget_usd=budget, retry_failed=retry_failed)
+    limits = Limits(budget, give_up_sec, retry_failed)
     poll = poll_sec if batch else None
     progress = asyncio.run(_label(settings, rubric, articles, _Target(target, resume), limits, poll))
     if as_json:

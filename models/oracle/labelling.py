@@ -13,9 +13,6 @@ from models.oracle.pause import OracleAway
 from models.oracle.prompt import Question
 from models.oracle.rubric import Rubric
 
-GIVE_UP_SEC = 600.0
-"""Without any answer for so long the run stops; --resume continues it."""
-
 
 @dataclass
 class Progress:
@@ -40,10 +37,10 @@ class Progress:
 
 @dataclass(frozen=True)
 class Limits:
-    """`budget_usd` covers the whole file."""
+    """`budget_usd` covers the whole file. Without any answer for `give_up_sec` the run stops."""
 
-    budget_usd: float | None = None
-    give_up_sec: float = GIVE_UP_SEC
+    budget_usd: float | None
+    give_up_sec: float
     retry_failed: bool = False
 
 
