@@ -187,6 +187,8 @@ def _must_match(weights: WeightsFolder, ref: BaseModelRef | None) -> None:
             f"The package was trained on {ref.id}, the weights in use are {weights.model_id}.",
             action=f"Set STILLHOUSE_{kind}_MODEL={ref.id}.",
         )
+    if ref is not None and ref.revision != weights.revision:
+        log.warning("%s has other weights than the package was trained on: scores will differ", weights.model_id)
 
 
 def _linear_on_state(score: NDArray[np.float32], embedding_width: int) -> Perceptron:

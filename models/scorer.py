@@ -23,9 +23,9 @@ class Trunk:
     """A language model with its adapter: texts to states of their last token."""
 
     def __init__(self, engine: Engine, tokenizer: "Tokenizer", max_tokens: int) -> None:
-        self._engine, self._tokenizer, self._max_tokens = engine, tokenizer, max_tokens
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
+        self._engine, self.tokenizer, self._max_tokens = engine, tokenizer, max_tokens
+        self.tokenizer.no_padding()
+        self.tokenizer.no_truncation()
         self._cache = VectorCache()
 
     @property
@@ -40,8 +40,12 @@ class Trunk:
         """[n, width]; `texts` must not be empty."""
         return self._cache.vectors(texts, self._compute)
 
+    def forget(self) -> None:
+        """Empty the cache, so that a benchmark measures the engine."""
+        self._cache = VectorCache()
+
     def _compute(self, texts: list[str]) -> Vectors:
-        return self._engine.states([token_ids(self._tokenizer, text, self._max_tokens) for text in texts])
+        return self._engine.states([token_ids(self.tokenizer, text, self._max_tokens) for text in texts])
 
 
 def load_trunk(engine: Engine, base: Path, max_tokens: int) -> Trunk:
@@ -62,12 +66,17 @@ class HeadScorer:
     """core.cascade.Scorer. Filters that share a trunk share its pass; one more filter costs one more head."""
 
     def __init__(self, trunks: Mapping[str, Trunk], heads: Mapping[str, FilterHead]) -> None:
-        self._trunks, self._heads = dict(trunks), dict(heads)
+        self._trunks, self.heads = dict(trunks), dict(heads)
 
     @property
     def engine_name(self) -> str:
         names = {trunk.engine_name for trunk in self._trunks.values()}
         return "+".join(sorted(names)) or "none"
+
+    def forget(self) -> None:
+        """Empty the trunks' caches."""
+        for trunk in self._trunks.values():
+            trunk.forget()
 
     def score(self, inputs: Sequence[ScorerInput]) -> list[Mapping[str, Vectors]]:
         states = {key: self._states(key, trunk, inputs) for key, trunk in self._trunks.items()}
@@ -75,7 +84,7 @@ class HeadScorer:
         for row, item in enumerate(inputs):
             output = {}
             for name in item.filters:
-                part = self._heads[name]
+                part = self.heads[name]
                 state = _NO_STATE if part.trunk is None else states[part.trunk][row]
                 output[name] = part.head(np.concatenate([state, item.embedding]))
             results.append(output)
@@ -83,5 +92,5 @@ class HeadScorer:
 
     def _states(self, key: str, trunk: Trunk, inputs: Sequence[ScorerInput]) -> dict[int, Vectors]:
         """States by row, of the rows that have a filter of this trunk open."""
-        rows = [row for row, item in enumerate(inputs) if any(self._heads[name].trunk == key for name in item.filters)]
+        rows = [row for row, item in enumerate(inputs) if any(self.heads[name].trunk == key for name in item.filters)]
         return dict(zip(rows, trunk.states([inputs[row].text for row in rows]), strict=True)) if rows else {}

@@ -1,0 +1,58 @@
+"""Benchmark results as tables on a terminal."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def print_report(result: dict[str, Any]) -> None:
+    """`bench engine`."""
+    console = Console()
+    console.print(f"{result['processor']}; {result['articles']} articles")
+    typical = ", ".join(f"{count}: {rate}/s" for count, rate in result["typical_articles_per_sec"].items())
+    console.print(f"typical path, by number of filters ({result['typical_articles']} articles): {typical}")
+    table = Table("engine", "filters", "articles/s", "CPU ms/article", "times typical", "mean diff", "max", "tiers")
+    for row in result["engines"]:
+        parity = result["parity"]["engines"].get(row["engine"], {})
+        cells = (row["filters"], row["articles_per_sec"], row["cpu_ms_per_article"], row["times_typical"])
+        differences = (parity.get(key, "reference") for key in ("mean", "max", "tiers_changed"))
+        table.add_row(row["engine"], *map(str, cells), *map(str, differences))
+    console.print(table)
+    peak = result["peak"]
+    console.print(
+        f"at 400-500 tokens: {peak['achieved_gflops']} GFLOP/s in {peak['number_type']}, "
+        f"{peak['share_of_peak']:.0%} of a large matrix product ({peak['share_of_peak_by_cpu_time']:.0%} by CPU time)"
+    )
+
+
+def print_stream(result: dict[str, Any]) -> None:
+    """`bench stream`."""
+    console = Console()
+    console.print(f"{result['articles']} articles, {result['scored']} scored")
+    console.print(f"cascade alone: {result['cascade_articles_per_sec']} articles/s")
+    share = result["stream_share_of_cascade"]
+    console.print(f"stream:        {result['stream_articles_per_sec']} articles/s, {share:.1%} of the cascade alone")
+    gates = result["gates"]
+    console.print(f"gates closed {gates['closed_share']:.1%} of all (article, filter) pairs")
+    for name, recall in gates.get("recall_against_no_gate", {}).items():
+        console.print(
+            f"  {name}: {recall:.1%} of {gates['relevant_without_gates'][name]} relevant articles were scored"
+        )
+    if typical := result.get("typical"):
+        rate, times = typical["articles_per_sec"], typical["stream_times_typical"]
+        console.print(
+            f"typical path on {typical['articles']} articles: {rate} articles/s; the stream is {times} times it"
+        )
+
+
+def print_overhead(result: dict[str, Any]) -> None:
+    """`bench overhead`."""
+    console = Console()
+    console.print(
+        f"{result['articles']} articles of {result['article_bytes']} bytes, {result['filters']} filters, all open"
+    )
+    for name, micros in result["cpu_us_per_message"].items():
+        console.print(f"{name:>12}: {micros} us of CPU per message")
+    console.print(f"screen and score together: {result['screen_and_score']} us, "
+                  f"without calibration and routing {result['screen_and_score_without_calibration']} us")  # fmt: skip

@@ -1,0 +1,171 @@
+"""`bench stream`: the same articles through the stream on an embedded broker, and through the cascade alone."""
+
+import asyncio
+import statistics
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from benchmarks.engine import trunk_of
+from benchmarks.typical import TypicalPath
+from consumers.embedded import embedded_broker
+from consumers.kafka import browser
+from consumers.runtime import open_stream, prepare_topics
+from core.article import Article
+from core.cascade import Cascade
+from core.claims import MemoryClaims
+from core.errors import StillhouseError
+from core.jsonl import Line
+from core.messages import Scored, encode
+from core.settings import Settings
+from core.text import model_text
+from core.topics import DEAD, REJECTED, SCORED
+from demo import own_machine
+from models.encoder import TextEncoder
+from models.registry import load_cascade
+from models.score_file import score_lines
+from models.scorer import HeadScorer
+from models.weights import base_model
+from producers.publish import publish_lines, raw_producer
+
+_OUTCOMES = (SCORED, REJECTED, DEAD)
+_PATIENCE_SEC = 120.0
+
+
+@dataclass(frozen=True)
+class StreamPlan:
+    """`typical`: articles for the typical path, 0 leaves it out. `check_gates` runs a second time without gates."""
+
+    articles: Sequence[Article]
+    repeats: int
+    typical: int = 0
+    check_gates: bool = False
+
+
+def measure_stream(settings: Settings, plan: StreamPlan) -> dict[str, Any]:
+    """All figures as one JSON-able mapping."""
+    cascade = load_cascade(settings)
+    lines = [Line(i + 1, encode(a.to_dict()), a) for i, a in enumerate(plan.articles)]
+    alone, streamed, records = [], [], list[dict[str, Any]]()
+    for _ in range(plan.repeats):
+        forget(cascade)
+        alone.append(_cascade_alone(cascade, lines, settings.batch))
+        forget(cascade)
+        seconds, records = _through_stream(settings, cascade, lines)
+        streamed.append(seconds)
+    result = _summary(plan, alone, streamed, records)
+    if plan.typical:
+        result["typical"] = _typical(settings, cascade, plan, statistics.median(streamed))
+    if plan.check_gates:
+        result["gates"] |= _gate_cost(cascade, lines, records)
+    return result
+
+
+def forget(cascade: Cascade) -> None:
+    """Empty the caches, so that a repeat measures the models again."""
+    encoder, scorer = cascade.models.encoder, cascade.models.scorer
+    if isinstance(encoder, TextEncoder) and isinstance(scorer, HeadScorer):
+        encoder.forget()
+        scorer.forget()
+
+
+def _cascade_alone(cascade: Cascade, lines: Sequence[Line], batch: int) -> float:
+    started = time.perf_counter()
+    for result in score_lines(cascade, lines, MemoryClaims(), batch):
+        if isinstance(result.outcome, Scored):
+            result.outcome.to_bytes()
+    return time.perf_counter() - started
+
+
+def _through_stream(settings: Settings, cascade: Cascade, lines: Sequence[Line]) -> tuple[float, list[dict[str, Any]]]:
+    """Seconds from the first publication to the last outcome, and the scored records."""
+    with own_machine(settings) as own, embedded_broker(own):
+        machine = own.model_copy(update={"batch": settings.batch})
+        return asyncio.run(_stream(machine, cascade, lines))
+
+
+async def _stream(settings: Settings, cascade: Cascade, lines: Sequence[Line]) -> tuple[float, list[dict[str, Any]]]:
+    await prepare_topics(settings)
+    consumer = browser(settings, *_OUTCOMES)
+    await consumer.start()
+    try:
+        async with open_stream(settings, ("screen", "score"), lambda _activation: cascade):
+            started = time.perf_counter()
+            publishing = asyncio.create_task(_publish(settings, lines))
+            records = await _collect(consumer, len(lines))
+            seconds = time.perf_counter() - started
+            await publishing
+    finally:
+        await consumer.stop()
+    return seconds, [orjson.loads(value) for topic, value in records if topic == SCORED]
+
+
+async def _publish(settings: Settings, lines: Sequence[Line]) -> None:
+    async with raw_producer(settings) as producer:
+        await publish_lines(lines, producer)
+
+
+async def _collect(consumer: Any, count: int) -> list[tuple[str, bytes]]:
+    records: list[tuple[str, bytes]] = []
+    while len(records) < count:
+        found = await consumer.getmany(timeout_ms=int(_PATIENCE_SEC * 1000))
+        if not found:
+            raise StillhouseError(
+                f"{len(records)} of {count} outcomes came back.", action="Run `stillhouse run` to see the stages' logs."
+            )
+        records += [(raw.topic, raw.value) for batch in found.values() for raw in batch]
+    return records
+
+
+def _summary(
+    plan: StreamPlan, alone: Sequence[float], streamed: Sequence[float], records: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    count = len(plan.articles)
+    stages = Counter(part["stage"] for record in records for part in record["filters"].values())
+    ratio = statistics.median(a / s for a, s in zip(alone, streamed, strict=True))
+    return {
+        "articles": count,
+        "scored": len(records),
+        "cascade_articles_per_sec": round(count / statistics.median(alone), 2),
+        "stream_articles_per_sec": round(count / statistics.median(streamed), 2),
+        "stream_sec": round(statistics.median(streamed), 1),
+        "stream_share_of_cascade": round(ratio, 3),
+        "gates": {"closed_share": round(stages["probe"] / max(1, stages.total()), 3)},
+    }
+
+
+def _typical(settings: Settings, cascade: Cascade, plan: StreamPlan, stream_sec: float) -> dict[str, Any]:
+    """The typical path on a sample, in the same run: every filter on every article."""
+    adapter, max_tokens = trunk_of(settings, cascade)
+    path = TypicalPath(base_model(settings).path, adapter, max_tokens)
+    sample = plan.articles[:: max(1, len(plan.articles) // plan.typical)][: plan.typical]
+    texts = [model_text(article) for article in sample]
+    path.score(texts[:4])
+    started = time.perf_counter()
+    path.score(texts)
+    per_article = (time.perf_counter() - started) / len(texts) * len(cascade.packages)
+    return {
+        "articles": len(texts),
+        "articles_per_sec": round(1 / per_article, 4),
+        "stream_times_typical": round(per_article * len(plan.articles) / stream_sec, 1),
+    }
+
+
+def _gate_cost(cascade: Cascade, lines: Sequence[Line], records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What the gates cost: of the articles that a filter finds relevant without gates, the share it still scores."""
+    gated = {record["id"]: record["filters"] for record in records}
+    relevant: Counter[str] = Counter()
+    kept: Counter[str] = Counter()
+    for result in score_lines(replace(cascade, gates=False), lines, MemoryClaims()):
+        if not isinstance(result.outcome, Scored):
+            continue
+        for name, part in result.outcome.filters.items():
+            if part.weighted >= cascade.packages[name].spec.gate.relevant_at:
+                relevant[name] += 1
+                kept[name] += gated[result.outcome.article.id][name]["stage"] == "scorer"
+    recall = {name: round(kept[name] / count, 3) for name, count in relevant.items()}
+    return {"relevant_without_gates": dict(relevant), "recall_against_no_gate": recall}
