@@ -109,6 +109,15 @@ _LABEL = _object(
     }
 )  # fmt: skip
 
+_DECLINED = _object(
+    {
+        "reason": {"enum": ["budget", "unknown_filter"]},
+        "propensity": _SHARE,
+        "cost_usd": {"type": "number", "minimum": 0, "description": "What it was expected to cost."},
+    },
+    description="A filter of the request that was not asked.",
+)
+
 _ASK = _object(
     {
         "version": _VERSION,
@@ -177,6 +186,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
                 "schema": {"const": SCHEMA},
                 "article": _ARTICLE,
                 "labels": {"type": "object", "additionalProperties": _LABEL},
+                "declined": {"type": "object", "additionalProperties": _DECLINED},
                 "releases": _RELEASES,
             }
         ),

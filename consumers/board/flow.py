@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from consumers.board.catalogue import Catalogue, humanise
 from consumers.board.gauge import Gauge
-from consumers.board.quality import FilterQuality, live_quality
+from consumers.board.quality import FilterQuality, LiveQuality
 from consumers.board.queries import History
 from core import topics
 from core.settings import Settings
@@ -81,9 +81,9 @@ class Flow:
         return sum(self.dead.values())
 
 
-def snapshot(settings: Settings, gauge: Gauge, history: History, catalogue: Catalogue) -> Flow:
+def snapshot(settings: Settings, gauge: Gauge, live: LiveQuality) -> Flow:
     """Everything at this moment."""
-    reading = gauge.latest
+    history, reading = live.history, gauge.latest
     return Flow(
         connected=reading is not None,
         topics={
@@ -102,8 +102,8 @@ def snapshot(settings: Settings, gauge: Gauge, history: History, catalogue: Cata
         },
         letters=_letters(history),
         oracle=_oracle(history, settings),
-        releases=_releases(history, catalogue),
-        quality=live_quality(history, catalogue),
+        releases=_releases(history, live.catalogue),
+        quality=live.figures(),
     )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -51,8 +52,8 @@ class Follower:
                 started = time.monotonic()
                 try:
                     await self._follow()
-                except (KafkaError, OSError, TransientError) as error:
-                    log.info("The board waits for Kafka at %s: %s", self.settings.bootstrap, error)
+                except (KafkaError, OSError, TransientError, sqlite3.OperationalError) as error:
+                    log.info("The board waits for Kafka at %s, or for its disk: %s", self.settings.bootstrap, error)
                 self.connected = False
                 pause_sec = 0.5 if time.monotonic() - started > 30 else min(LONGEST_PAUSE_SEC, pause_sec * 2)
                 await asyncio.sleep(pause_sec)

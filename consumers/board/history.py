@@ -6,18 +6,15 @@ rows. A file that is deleted, or of another schema, is built again from the topi
 
 import contextlib
 import logging
-import re
-import sqlite3
-import unicodedata
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from consumers.active import Announcement
+from consumers.board.database import open_history, row_of, spaced
 from consumers.dead import DeadLetter
 from consumers.records import Record
 from core import topics
@@ -27,7 +24,6 @@ from core.scoring import LOWEST_TIER
 
 log = logging.getLogger(__name__)
 
-SCHEMA_VERSION = 2
 DEFAULT_LIMIT = 100_000
 """Articles kept, at about 3.5 KB each with six filters: 350 MB."""
 
@@ -38,51 +34,6 @@ LINE_CHARS = 300
 URL_CHARS = 2_000
 FILTERS_BYTES = 65_536
 PREVIEW_CHARS = 400
-
-# Scripts written without spaces: each character becomes a token of its own, so that a search can match a part.
-_UNSPACED = re.compile("([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])")
-
-_ACCENTS = re.compile("[\u0300-\u036f]")
-
-
-def spaced(text: str) -> str:
-    """Text as the search index sees it: no case, no accents, characters of unspaced scripts apart."""
-    bare = _ACCENTS.sub("", unicodedata.normalize("NFD", text.casefold()))
-    return _UNSPACED.sub(r" \1 ", unicodedata.normalize("NFC", bare))
-
-
-def connect(path: Path, *, read_only: bool = False) -> sqlite3.Connection:
-    """A connection for one thread at a time; creates the file unless it is opened for reading."""
-    if read_only:
-        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, check_same_thread=False)
-    else:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        connection.execute("PRAGMA journal_mode = WAL")
-        # The topics hold everything: losing the last commits in a power cut only means reading them again.
-        connection.execute("PRAGMA synchronous = OFF")
-    connection.row_factory = sqlite3.Row
-    connection.execute("PRAGMA busy_timeout = 5000")
-    return connection
-
-
-def open_history(path: Path) -> sqlite3.Connection:
-    """The writer's connection, with the tables in place."""
-    try:
-        connection = connect(path)
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-    except sqlite3.DatabaseError:
-        version = -1
-    if version not in (0, SCHEMA_VERSION):
-        log.warning("%s is of another version or damaged: it is built again from the topics", path)
-        for file in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
-            file.unlink(missing_ok=True)
-        connection, version = connect(path), 0
-    if version == 0:
-        script = resources.files(__package__).joinpath("schema.sql").read_text(encoding="utf-8")
-        connection.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-    return connection
 
 
 class HistoryWriter:
@@ -148,12 +99,12 @@ class HistoryWriter:
         """The first lines of the text, which no verdict carries."""
         teaser = _line(article.get("text"), TEASER_CHARS)
         row = self._db.execute(
-            """INSERT INTO articles (id, kind, at_ms, title, url, source, language, teaser)
-               VALUES (?, 'waiting', ?, ?, ?, ?, ?, ?)
+            """INSERT INTO articles (n, id, kind, at_ms, title, url, source, language, teaser)
+               VALUES (?, ?, 'waiting', ?, ?, ?, ?, ?, ?)
                ON CONFLICT (id) DO UPDATE SET teaser = excluded.teaser WHERE teaser != excluded.teaser
                RETURNING n, kind""",
             (
-                str(article["id"]), at_ms, _line(article.get("title"), TITLE_CHARS),
+                row_of(str(article["id"])), str(article["id"]), at_ms, _line(article.get("title"), TITLE_CHARS),
                 _line(article.get("url"), URL_CHARS) or None,
                 _line(article.get("source"), LINE_CHARS) or None, _code(article.get("language")), teaser,
             ),
@@ -191,9 +142,9 @@ class HistoryWriter:
         raw_ms = record.header("trace-raw-ts")
         latency_ms = max(0, record.timestamp_ms - int(raw_ms)) if raw_ms and raw_ms.isdigit() else None
         row = self._db.execute(
-            """INSERT INTO articles (id, kind, at_ms, title, url, source, language, published, commerce, reason, detail,
-                                     releases, notable, latency_ms, filters, seq)
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(seq), 0) + 1 FROM articles))
+            """INSERT INTO articles (n, id, kind, at_ms, title, url, source, language, published, commerce, reason,
+                                     detail, releases, notable, latency_ms, filters, seq)
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, (SELECT coalesce(max(seq), 0) + 1 FROM articles))
                ON CONFLICT (id) DO UPDATE SET
                    kind = excluded.kind, at_ms = excluded.at_ms, title = excluded.title, url = excluded.url,
                    source = excluded.source, language = excluded.language, published = excluded.published,
@@ -204,7 +155,8 @@ class HistoryWriter:
                   OR releases IS NOT excluded.releases OR title != excluded.title
                RETURNING n, teaser""",
             (
-                str(message["id"]), kind, record.timestamp_ms, _line(message.get("title"), TITLE_CHARS),
+                row_of(str(message["id"])), str(message["id"]), kind, record.timestamp_ms,
+                _line(message.get("title"), TITLE_CHARS),
                 _line(message.get("url"), URL_CHARS) or None, _line(message.get("source"), LINE_CHARS) or None,
                 _code(message.get("language")), _line(message.get("published"), 40) or None, message.get("commerce"),
                 reason, _line(message.get("detail"), LINE_CHARS) or None, message.get("releases"), notable, latency_ms,

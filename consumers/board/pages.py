@@ -18,7 +18,7 @@ from consumers.board.flow import Flow, snapshot
 from consumers.board.follower import Follower
 from consumers.board.gauge import Gauge
 from consumers.board.live import MAX_STREAMS, EventStream, Hub, Subscriber, last_seen
-from consumers.board.quality import MEANING, MIN_LABELS
+from consumers.board.quality import MEANING, MIN_LABELS, LiveQuality
 from consumers.board.queries import PAGE, History, Item, Selection
 from consumers.board.views import BadRequest, View, cursor_of, number_of
 from core import asyncapi, schemas
@@ -49,11 +49,13 @@ class Pages:
     follower: Follower
     gauge: Gauge
     hub: Hub = field(init=False)
+    quality: LiveQuality = field(init=False)
     workers: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(3, "board"))
     _flow: tuple[float, Flow] | None = None
     _flow_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
+        self.quality = LiveQuality(self.history, self.catalogue)
         self.hub = Hub(self.news, lambda: self.follower.connected)
 
     async def work(self, function: Callable[..., T], *arguments: Any) -> T:
@@ -77,7 +79,7 @@ class Pages:
     async def flow(self, request: Request) -> Response:
         async with self._flow_lock:
             if self._flow is None or time.monotonic() - self._flow[0] > FLOW_TTL_SEC:
-                flow = await self.work(snapshot, self.settings, self.gauge, self.history, self.catalogue)
+                flow = await self.work(snapshot, self.settings, self.gauge, self.quality)
                 self._flow = (time.monotonic(), flow)
             flow = self._flow[1]
         page = self._page("flow.html", "flow", flow=flow, figures=MEANING, ranges=RANGES, min_labels=MIN_LABELS)

@@ -1,7 +1,8 @@
 """Live quality for the flow page: the oracle's labels against what the stream had predicted."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -34,6 +35,25 @@ class FilterQuality:
     version: str
     labels: int
     figures: Mapping[str, Estimate | None]
+
+
+@dataclass
+class LiveQuality:
+    """Figures of the history, computed again at most every `ttl_sec`: the intervals take thousands of draws."""
+
+    history: History
+    catalogue: Catalogue
+    ttl_sec: float = 30.0
+    _known: tuple[float, tuple[int, int], list[FilterQuality]] = field(default=(float("-inf"), (-1, -1), []))
+
+    def figures(self) -> list[FilterQuality]:
+        at, labels, found = self._known
+        if time.monotonic() - at > self.ttl_sec:
+            (row,) = self.history.rows("SELECT count(*), coalesce(max(at_ms), 0) FROM labels")
+            if (row[0], row[1]) != labels:
+                found = live_quality(self.history, self.catalogue)
+            self._known = (time.monotonic(), (row[0], row[1]), found)
+        return found
 
 
 def live_quality(history: History, catalogue: Catalogue) -> list[FilterQuality]:

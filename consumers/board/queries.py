@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from consumers.board.history import connect, spaced
+from consumers.board.database import connect, spaced
 from consumers.board.views import MAX_TERMS, Cursor, View
 from core.errors import TransientError
 

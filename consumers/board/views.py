@@ -16,7 +16,7 @@ MAX_TERMS = 12
 
 _LANGUAGE = re.compile(r"[a-zA-Z]{2,3}(-[a-zA-Z0-9]{2,8})?")
 _CODE = re.compile(r"[A-Za-z0-9_ -]{1,64}")
-_CURSOR = re.compile(r"([0-9]{1,15})-([0-9]{1,15})")
+_CURSOR = re.compile(r"([0-9]{1,15})-([0-9]{1,18}|[1-8][0-9]{18})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
