@@ -9,7 +9,8 @@ WORKDIR /opt/stillhouse
 COPY requirements.lock ./
 RUN pip install -c requirements.lock torch==2.13.0
 
-COPY pyproject.toml README.md LICENSE *.py ./
+COPY pyproject.toml README.md LICENSE stillhouse.py ./
+COPY front front
 COPY core core
 COPY producers producers
 COPY consumers consumers

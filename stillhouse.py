@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from typer.models import CommandInfo
 
-import releasing
 from core.errors import StillhouseError
+from front import releasing
 from producers import cli as producers_cli
 
 if TYPE_CHECKING:
@@ -85,8 +85,8 @@ def demo(
 
     from consumers.logs import configure_logging
     from core.settings import load_settings
-    from demo import SAMPLES, run_board, run_demo
-    from demo_report import print_report
+    from front.demo import SAMPLES, run_board, run_demo
+    from front.demo_report import print_report
     from models.oracle.load import why_not_ready
     from models.prepare import prepare_weights
     from models.results_view import Results
@@ -94,7 +94,7 @@ def demo(
     settings = load_settings()
     prepare_weights(settings)
     if loop:
-        from demo_loop import show_loop
+        from front.demo_loop import show_loop
 
         logging.disable(logging.WARNING)
         show_loop(settings, as_json)
@@ -131,9 +131,9 @@ def run(
     from consumers.logs import configure_logging
     from consumers.runtime import STAGES
     from core.settings import load_settings
+    from front.serve import Plan, serve
     from models.prepare import prepare_weights
     from producers.feeds.subscriptions import load_subscriptions
-    from serve import Plan, serve
 
     settings = load_settings()
     configure_logging(settings)

@@ -24,7 +24,7 @@ from core.messages import Scored, encode
 from core.settings import Settings
 from core.text import model_text
 from core.topics import DEAD, REJECTED, SCORED
-from demo import own_machine
+from front.demo import own_machine
 from models.encoder import TextEncoder
 from models.registry import load_cascade
 from models.score_file import score_lines

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-import demo
 from consumers.dead import DeadLetter
 from consumers.records import Record
 from core.errors import StillhouseError
 from core.settings import Settings
+from front import demo
 from tests.support.fakes import fake_loader, write_filters
 
 pytestmark = pytest.mark.timeout(120)

@@ -40,7 +40,12 @@ def test_its_filters_are_whole(installed: Path) -> None:
 
 
 def test_it_has_all_modules_samples_and_board_pages(installed: Path) -> None:
-    for name in ("demo.py", "serve.py", "producers/samples/demo.jsonl", "consumers/board/templates/base.html"):
+    for name in (
+        "front/demo.py",
+        "stillhouse.py",
+        "producers/samples/demo.jsonl",
+        "consumers/board/templates/base.html",
+    ):
         assert (installed / name).is_file(), name
     assert run(installed, "run", "--help").returncode == 0
     assert not (installed / "tests").exists()

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.text import Text
 
 from core.topics import DEAD, ORACLE_REQUESTS, REJECTED, SCORED
-from demo import Run, Tally
+from front.demo import Run, Tally
 from models.results_view import Results, print_best, print_heading, print_line, print_rejected
 
 BEST = 4

@@ -29,10 +29,10 @@ from core.article import Article
 from core.errors import StillhouseError
 from core.jsonl import Line, open_input, read_lines
 from core.settings import PROJECT, Settings
+from front.serve import Plan, serve
 from models.oracle.load import why_not_ready
 from producers.feeds.sample_server import sample_feeds
 from producers.publish import PublishReport, publish_lines, raw_producer
-from serve import Plan, serve
 
 SAMPLES = PROJECT / "producers" / "samples" / "demo.jsonl"
 BATCH = 16

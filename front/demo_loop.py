@@ -307,7 +307,7 @@ def show_loop(settings: Settings, as_json: bool) -> None:
     import typer
 
     from consumers.embedded import embedded_broker
-    from demo import own_machine
+    from front.demo import own_machine
 
     started = time.perf_counter()
 

@@ -65,7 +65,7 @@ def releases(
     from rich.table import Table
 
     from core.settings import load_settings
-    from release_view import release_rows
+    from front.release_view import release_rows
 
     settings = load_settings()
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)

@@ -1,0 +1,1 @@
+"""Commands that compose folders which do not know each other; mounted by stillhouse.py."""
