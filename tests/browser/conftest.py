@@ -1,0 +1,122 @@
+"""The board with articles in it, served in a thread, and Chromium to look at it.
+
+Chromium: STILLHOUSE_TEST_CHROMIUM, else `chromium` on the PATH (Debian's package), else Playwright's own.
+"""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from consumers.board.app import serve
+from consumers.embedded import embedded_broker
+from consumers.kafka import KafkaPublisher
+from consumers.records import Message, Record
+from consumers.topics import admin_client, apply
+from core.settings import Settings
+from tests.conftest import ROOT
+from tests.support.board_records import articles, dead, stream
+from tests.support.kafka import free_port
+
+ARGUMENTS = [
+    "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+    "--disable-sync", "--disable-quic",
+]  # fmt: skip
+PICTURES = Path(os.environ.get("STILLHOUSE_TEST_PICTURES", ROOT / "build" / "pictures"))
+
+
+@dataclass
+class Board:
+    """A running board and the broker that it follows."""
+
+    settings: Settings
+    address: str
+
+    def publish(self, records: list[Record]) -> None:
+        async def send() -> None:
+            publisher = KafkaPublisher(self.settings)
+            assert not any(await publisher.publish([Message(r.topic, r.key, r.value, r.headers) for r in records]))
+            await publisher.close()
+
+        asyncio.run(send())
+
+
+@pytest.fixture(scope="session")
+def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
+    settings = Settings(home=tmp_path_factory.mktemp("board"), port=free_port(), board_port=0)
+    started, loop = threading.Event(), asyncio.new_event_loop()
+    address: list[str] = []
+
+    def begin(url: str) -> None:
+        address.append(url)
+        started.set()
+
+    with embedded_broker(settings):
+        loop.run_until_complete(_topics(settings))
+        task = loop.create_task(serve(settings, started=begin))
+        thread = threading.Thread(target=_run, args=(loop, task), daemon=True)
+        thread.start()
+        assert started.wait(60)
+        found = Board(settings, address[0])
+        found.publish([*stream(articles(150), seed=1), *(dead("wrong_type", i, 1_760_000_000_000) for i in range(3))])
+        yield found
+        loop.call_soon_threadsafe(task.cancel)
+        thread.join(20)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    path = os.environ.get("STILLHOUSE_TEST_CHROMIUM") or shutil.which("chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@dataclass
+class Window:
+    """A page that remembers what went wrong in it."""
+
+    page: Page
+    board: Board
+    faults: list[str] = field(default_factory=list)
+
+    def go(self, path: str) -> Page:
+        self.page.goto(self.board.address.rstrip("/") + path)
+        return self.page
+
+    def picture(self, name: str) -> None:
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
+
+
+@pytest.fixture
+def window(request: pytest.FixtureRequest, chromium: Browser, board: Board) -> Iterator[Window]:
+    """Parametrise indirectly with options of a browser context; a console error fails the test."""
+    options = {"viewport": {"width": 1280, "height": 900}} | getattr(request, "param", {})
+    context = chromium.new_context(**options)
+    context.set_default_timeout(60_000)
+    found = Window(context.new_page(), board)
+    found.page.on("console", lambda m: found.faults.append(m.text) if m.type in ("error", "warning") else None)
+    found.page.on("pageerror", lambda error: found.faults.append(str(error)))
+    found.page.on("requestfailed", lambda r: None if "/events" in r.url else found.faults.append(f"failed: {r.url}"))
+    yield found
+    context.close()
+    assert found.faults == []
+
+
+async def _topics(settings: Settings) -> None:
+    async with admin_client(settings) as admin:
+        await apply(admin, settings)
+
+
+def _run(loop: asyncio.AbstractEventLoop, task: "asyncio.Task[None]") -> None:
+    with contextlib.suppress(asyncio.CancelledError):
+        loop.run_until_complete(task)
