@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import orjson
@@ -29,7 +30,7 @@ class ReleaseSet:
 
     versions: Mapping[str, tuple[str, str]]
 
-    @property
+    @cached_property
     def id(self) -> str:
         """sha256 over name, version and manifest of every member: equal sets score alike."""
         canonical = orjson.dumps({k: list(v) for k, v in self.versions.items()}, option=orjson.OPT_SORT_KEYS)
