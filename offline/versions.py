@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import yaml
+
 from core.errors import PackageError
 from core.releases import find_package, load_activation
 from core.spec import VERSION_PATTERN, FilterSpec, load_spec
@@ -45,6 +47,18 @@ def current_folder(folders: Sequence[Path], name: str) -> Path:
 
 def current_spec(folders: Sequence[Path], name: str) -> FilterSpec:
     return load_spec(current_folder(folders, name) / "config.yaml")
+
+
+def rename_config(source: Path, target: Path, version: str) -> None:
+    """The config under its new version, comments kept; a draft that has a model is one no more."""
+    lines = source.read_text(encoding="utf-8").splitlines(keepends=True)
+    for at, line in enumerate(lines):
+        if line.startswith("version:"):
+            lines[at] = f"version: {version}\n"
+        if line.startswith("status:") and yaml.safe_load(line)["status"] == "draft":
+            lines[at] = "status: development\n"
+    target.write_text("".join(lines), encoding="utf-8")
+    load_spec(target)
 
 
 def _number(version: str) -> int:
