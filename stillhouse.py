@@ -17,6 +17,7 @@ from typer.models import CommandInfo
 
 from core.errors import StillhouseError
 from front import releasing
+from models.processor import settle_threads
 from producers import cli as producers_cli
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def build_app() -> typer.Typer:
 
 def main() -> None:
     """Entry point of the `stillhouse` script: an error that a user can mend is told, not traced."""
+    settle_threads()
     try:
         build_app()()
     except StillhouseError as error:
