@@ -30,7 +30,8 @@ POLL_MS = 250
 LOOK_FOR_TOPICS_SEC = 5.0
 LONGEST_PAUSE_SEC = 10.0
 
-Places = dict[tuple[str, int], tuple[int, int, bytes | None]]
+Place = tuple[int, int, bytes | None]
+"""Offset, timestamp and key of a record."""
 
 
 @dataclass
@@ -66,23 +67,33 @@ class Follower:
         limits = {"max_partition_fetch_bytes": 2 << 20, "fetch_max_bytes": 8 << 20}
         async with reader(self.settings, **limits) as consumer:
             assigned: set[TopicPartition] = set()
+            unproven: dict[TopicPartition, Place] = {}
             look_at = 0.0
             while True:
                 if time.monotonic() >= look_at:
                     found = await self._partitions()
                     if found - assigned:
                         assigned |= found
-                        await self._resume(consumer, assigned)
+                        unproven = await self._resume(consumer, assigned)
                     self.connected = True
                     look_at = time.monotonic() + LOOK_FOR_TOPICS_SEC
                 if not assigned:
                     await asyncio.sleep(0.5)
                     continue
-                fetched = await consumer.getmany(timeout_ms=POLL_MS, max_records=BATCH)
-                records = [to_record(raw) for batch in fetched.values() for raw in batch]
+                records = await self._read(consumer, unproven)
                 self.caught_up = len(records) < BATCH
                 if records:
                     await self._apply(records)
+
+    async def _read(self, consumer: AIOKafkaConsumer, unproven: dict[TopicPartition, Place]) -> list[Record]:
+        records: list[Record] = []
+        for partition, batch in (await consumer.getmany(timeout_ms=POLL_MS, max_records=BATCH)).items():
+            place = unproven.pop(partition, None)
+            if place and (batch[0].offset, batch[0].timestamp, batch[0].key) != place:
+                await consumer.seek_to_beginning(partition)
+            else:
+                records += map(to_record, batch)
+        return records
 
     async def _apply(self, records: list[Record]) -> None:
         loop = asyncio.get_running_loop()
@@ -103,25 +114,23 @@ class Follower:
             for partition in topic["partitions"]
         }
 
-    async def _resume(self, consumer: AIOKafkaConsumer, partitions: set[TopicPartition]) -> None:
-        """Continue after the last record applied, or from the beginning where the topic is another one.
+    async def _resume(self, consumer: AIOKafkaConsumer, partitions: set[TopicPartition]) -> dict[TopicPartition, Place]:
+        """Go to the last record applied of each partition, or to the beginning where the topic is another one.
 
         An embedded broker starts empty each time, so a stored offset may lie beyond the end or, worse, point
-        into new records. The last record is therefore read again and compared.
+        into new records. The last record is therefore read again: `_read` compares it with what is returned here.
         """
         loop = asyncio.get_running_loop()
-        places: Places = await loop.run_in_executor(self._thread, self.writer.positions)
+        places = await loop.run_in_executor(self._thread, self.writer.positions)
         known = {partition: places[partition] for partition in partitions if tuple(partition) in places}
         ends = await end_offsets(self.settings, consumer, list(known)) if known else {}
         starts = await consumer.beginning_offsets(list(known)) if known else {}
         consumer.assign(list(partitions))
-        await consumer.seek_to_beginning(*partitions)
-        for partition, (offset, timestamp_ms, key) in known.items():
-            if not starts[partition] <= offset < ends[partition]:
-                continue
+        there = {
+            partition: place for partition, place in known.items() if starts[partition] <= place[0] < ends[partition]
+        }
+        for partition, (offset, _, _) in there.items():
             consumer.seek(partition, offset)
-            answer = await consumer.getmany(partition, timeout_ms=5_000, max_records=1)
-            last = next((raw for raw in answer.get(partition, ())), None)
-            same = last is not None and (last.offset, last.timestamp, last.key) == (offset, timestamp_ms, key)
-            if not same:
-                await consumer.seek_to_beginning(partition)
+        if elsewhere := partitions - set(there):
+            await consumer.seek_to_beginning(*elsewhere)
+        return there
