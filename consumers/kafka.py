@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +16,8 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
 )
+from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import ConsumerRecord
 
 from consumers.dead import TOO_LARGE
@@ -27,21 +30,22 @@ from core.topics import MESSAGE_BYTES
 
 log = logging.getLogger("stillhouse.kafka")
 
-EMBEDDED_SESSION_SEC = 2.0
-"""The embedded broker lets a group wait about as long as the session before its members may join."""
+EMBEDDED_SESSION_SEC = 3.0
+"""The embedded broker lets a group wait half a session and more before its members may join. A set value counts."""
 
 MAX_POLL_SEC = 300
 """Longer than any batch with all its retries (Backoff.give_up_sec twice): a slower worker loses its partitions."""
 
 _CONFIRM_WARN_SEC = 15
 _CLOSE_SEC = 5
+_PARTITIONER = DefaultPartitioner()
 
 
 def consumer_options(settings: Settings) -> dict[str, Any]:
     """What a stage's consumer adds to the address and security: no record is skipped, none committed unasked."""
     session_sec = settings.session_timeout_sec
-    if settings.embedded:
-        session_sec = min(session_sec, EMBEDDED_SESSION_SEC)
+    if settings.embedded and "session_timeout_sec" not in settings.model_fields_set:
+        session_sec = EMBEDDED_SESSION_SEC
     return {
         "auto_offset_reset": "earliest",
         "session_timeout_ms": int(session_sec * 1000),
@@ -77,6 +81,12 @@ def browser(settings: Settings, *topics: str, group: str | None = None, **option
     return AIOKafkaConsumer(*topics, group_id=group, **client_options(settings), **(common | options))
 
 
+def _append(batch: BatchBuilder, message: Message) -> bool:
+    """False where the batch is full; an empty batch takes a message of any size."""
+    metadata = batch.append(timestamp=None, key=message.key, value=message.value, headers=list(message.headers))
+    return metadata is not None
+
+
 def no_broker(settings: Settings, error: BaseException) -> TransientError:
     return TransientError(
         f"No answer from Kafka at {settings.bootstrap}: {error}.",
@@ -100,24 +110,56 @@ class KafkaPublisher:
     async def publish(self, messages: Sequence[Message]) -> list[TransientError | RefusedRecord | None]:
         """See consumers.records.Publisher."""
         producer = await self._connected()
-        futures: list[asyncio.Future[Any] | BaseException] = []
-        for message in messages:
-            try:
-                future = await producer.send(
-                    message.topic, value=message.value, key=message.key, headers=list(message.headers)
-                )
-                futures.append(future)
-            except KafkaError as error:
-                futures.append(error)
-        waiting = {future for future in futures if isinstance(future, asyncio.Future)}
+        answers: list[TransientError | RefusedRecord | None] = [None] * len(messages)
+        sent = await self._send(producer, messages)
+        waiting = {future for _, future in sent if isinstance(future, asyncio.Future)}
         while waiting:
             _, waiting = await asyncio.wait(waiting, timeout=_CONFIRM_WARN_SEC)
             if waiting:
                 log.warning("No confirmation from Kafka at %s yet; waiting.", self._settings.bootstrap)
-        answers = [self._answer(future) for future in futures]
+        for indices, future in sent:
+            answer = self._answer(future)
+            if isinstance(answer, RefusedRecord) and len(indices) > 1:
+                # The broker's limit holds for a batch: one by one shows which message is too large.
+                for index in indices:
+                    (answers[index],) = await self.publish([messages[index]])
+            elif answer:
+                for index in indices:
+                    answers[index] = answer
         if any(isinstance(answer, TransientError) for answer in answers):
             await self._discard(producer)
         return answers
+
+    async def _send(
+        self, producer: AIOKafkaProducer, messages: Sequence[Message]
+    ) -> list[tuple[list[int], "asyncio.Future[Any] | BaseException"]]:
+        """Hand all messages to the producer, one batch per partition: a quarter cheaper than one by one."""
+        sent: list[tuple[list[int], asyncio.Future[Any] | BaseException]] = []
+        places: dict[tuple[str, int], list[int]] = {}
+        by_topic: dict[str, list[int]] = {}
+        for index, message in enumerate(messages):
+            by_topic.setdefault(message.topic, []).append(index)
+        for topic, indices in by_topic.items():
+            try:
+                partitions = sorted(await producer.partitions_for(topic))
+            except KafkaError as error:
+                sent.append((indices, error))
+                continue
+            for index in indices:
+                place = _PARTITIONER(messages[index].key, partitions, partitions)
+                places.setdefault((topic, place), []).append(index)
+        for (topic, partition), indices in places.items():
+            waiting = indices
+            while waiting:
+                batch = producer.create_batch()
+                fitting = list(itertools.takewhile(lambda index: _append(batch, messages[index]), waiting))  # noqa: B023
+                try:
+                    future = await producer.send_batch(batch, topic, partition=partition)
+                    sent.append((fitting, future))
+                except KafkaError as error:
+                    sent.append((fitting, error))
+                waiting = waiting[len(fitting) :]
+        return sent
 
     async def close(self) -> None:
         """Flush and disconnect."""
