@@ -54,7 +54,16 @@ class Tally:
     unanswered: list[DeadLetter] = field(default_factory=list)
     requests: int = 0
     labelled: int = 0
+    redelivered: int = 0
     first_outcome_at: float | None = None
+    _seen: set[tuple[str, bytes]] = field(default_factory=set)
+
+    def is_new(self, topic: str, key: bytes) -> bool:
+        """False for a record that came before, byte for byte: delivery is at least once."""
+        new = (topic, key) not in self._seen
+        self._seen.add((topic, key))
+        self.redelivered += not new
+        return new
 
     @property
     def outcomes(self) -> int:
@@ -75,6 +84,7 @@ class Tally:
             "oracle_requests": self.requests,
             "labelled": self.labelled,
             "unanswered": dict(Counter(letter.reason for letter in self.unanswered)),
+            "redelivered": self.redelivered,
             "faults": self.faults(),
         }
 
@@ -106,8 +116,7 @@ def run_demo(settings: Settings, loader: Loader, articles: Path = SAMPLES, count
     Raises:
         StillhouseError: a stage cannot start, or outcomes stay away.
     """
-    with open_input(str(articles)) as stream:
-        lines = list(islice(read_lines(stream), count))
+    lines = _distinct_lines(articles, count)
     if not lines:
         raise StillhouseError(f"{articles} holds no article.", action="Name a file of JSON lines.")
     with own_machine(settings) as own, embedded_broker(own):
@@ -116,12 +125,17 @@ def run_demo(settings: Settings, loader: Loader, articles: Path = SAMPLES, count
 
 def run_board(settings: Settings, loader: Loader, articles: Path = SAMPLES, count: int | None = None) -> None:
     """The articles as live feeds of a local site, read, scored and shown on the board, until Ctrl-C."""
-    with open_input(str(articles)) as stream:
-        lines = list(islice(read_lines(stream), count))
-    written = [line.outcome for line in lines if isinstance(line.outcome, Article)]
+    written = [line.outcome for line in _distinct_lines(articles, count) if isinstance(line.outcome, Article)]
     with own_machine(settings) as own, sample_feeds(written) as subscriptions:
         local = own.model_copy(update={"feeds_allow_private": True})
         asyncio.run(serve(local, Plan(STAGES, feeds=subscriptions, board=True), loader))
+
+
+def _distinct_lines(articles: Path, count: int | None) -> list[Line]:
+    """A line that is repeated byte for byte gives the same record twice, which could not be told from a redelivery."""
+    with open_input(str(articles)) as stream:
+        lines = list(islice(read_lines(stream), count))
+    return list({line.body if isinstance(line.outcome, Article) else line.number: line for line in lines}.values())
 
 
 @contextlib.contextmanager
@@ -195,18 +209,20 @@ async def _watching(settings: Settings, tally: Tally, show: Callable[[Tally], No
 
 
 def _count(tally: Tally, raw: Any) -> None:
-    match raw.topic:
-        case topics.SCORED:
-            tally.scored.append(orjson.loads(raw.value))
-        case topics.REJECTED:
-            tally.rejected.append(orjson.loads(raw.value))
-        case topics.DEAD:
-            letter = DeadLetter.from_record(to_record(raw))
+    if raw.topic == topics.DEAD:
+        letter = DeadLetter.from_record(to_record(raw))
+        if tally.is_new(raw.topic, letter.place.encode()):
             (tally.unanswered if letter.original.topic == topics.ORACLE_REQUESTS else tally.dead).append(letter)
-        case topics.ORACLE_REQUESTS:
-            tally.requests += 1
-        case topics.ORACLE_LABELS:
-            tally.labelled += 1
+    elif tally.is_new(raw.topic, raw.value):
+        match raw.topic:
+            case topics.SCORED:
+                tally.scored.append(orjson.loads(raw.value))
+            case topics.REJECTED:
+                tally.rejected.append(orjson.loads(raw.value))
+            case topics.ORACLE_REQUESTS:
+                tally.requests += 1
+            case topics.ORACLE_LABELS:
+                tally.labelled += 1
     if raw.topic in OUTCOMES and tally.first_outcome_at is None:
         tally.first_outcome_at = time.perf_counter()
 

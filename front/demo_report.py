@@ -40,6 +40,8 @@ def _print_sum(console: Console, tally: Tally) -> None:
     for topic, records in ((SCORED, tally.scored), (REJECTED, tally.rejected), (DEAD, tally.dead)):
         print_line(console, f"{len(records):>5} {topic}")
     print_line(console, Text(f"{tally.outcomes:>5} of {tally.published} published", "bold"))
+    if tally.redelivered:
+        print_line(console, Text(f"{tally.redelivered:>5} records came twice, byte for byte equal", "dim"))
     for fault in faults:
         console.print(fault, style="bold red")
 

@@ -70,3 +70,15 @@ def test_books_that_do_not_balance_are_noticed(tally: demo.Tally, fault: str) ->
 def test_balanced_books_have_no_fault() -> None:
     tally = demo.Tally(published=3, scored=[scored("a", "audit")], rejected=[{"id": "b"}], dead=[LETTER], requests=1)
     assert tally.faults() == []
+
+
+def test_a_redelivered_record_counts_once() -> None:
+    tally = demo.Tally(published=1)
+    assert [tally.is_new("articles.scored", b"same bytes") for _ in range(3)] == [True, False, False]
+    assert tally.counts()["redelivered"] == 2
+
+
+def test_a_line_repeated_byte_for_byte_is_published_once(settings: Settings, tmp_path: Path) -> None:
+    line = b'{"id": "one", "title": "A line of a feed that came twice", "text": "With some words in it."}\n'
+    (tmp_path / "twice.jsonl").write_bytes(line + line)
+    assert demo.run_demo(settings, fake_loader(settings), tmp_path / "twice.jsonl").tally.counts()["published"] == 1
