@@ -25,6 +25,8 @@ from offline.training.pipeline import Order, articles_of, gather, open_trunk, se
 from offline.training.workshop import Workshop
 from offline.versions import current_folder
 
+_SOURCES = "sources.json"
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -54,6 +56,22 @@ def order_from_store(settings: Settings, name: str, at: Snapshot) -> Order:
     return Order(draft, (source,), trunk_of(settings, folder), target, {})
 
 
+def remember_sources(settings: Settings, name: str, sources: tuple[Source, ...]) -> None:
+    """Note what the candidate was trained on, so that `release` judges it on the same held-out side."""
+    path = candidate_folder(settings, name) / _SOURCES
+    path.parent.mkdir(parents=True, exist_ok=True)
+    entries = [[s.name, str(s.articles.resolve()), str(s.labels.resolve())] for s in sources]
+    path.write_bytes(orjson.dumps(entries))
+
+
+def remembered_sources(settings: Settings, name: str) -> tuple[Source, ...]:
+    """Empty where nothing is noted or a file is gone."""
+    path = candidate_folder(settings, name) / _SOURCES
+    entries = orjson.loads(path.read_bytes()) if path.is_file() else []
+    sources = tuple(Source(title, Path(articles), Path(labels)) for title, articles, labels in entries)
+    return sources if all(s.articles.is_file() and s.labels.is_file() for s in sources) else ()
+
+
 def train_from_store(settings: Settings, name: str, at: Snapshot, workshop: Workshop) -> Candidate:
     order = order_from_store(settings, name, at)
     train_filter(order, workshop)
@@ -61,13 +79,14 @@ def train_from_store(settings: Settings, name: str, at: Snapshot, workshop: Work
 
 
 def candidate_of(settings: Settings, name: str, folder: Path | None, files: tuple[Source, ...]) -> Candidate:
-    """A candidate trained before, judged on the held-out side of `files`, else of the label store.
+    """A candidate trained before, judged on the held-out side of `files`, else of what it was trained on, else of
+    the label store.
 
     Args:
         folder: of the candidate; None: where `train_from_store` leaves it.
     """
     workshop = open_workshop(settings)
-    if files:
+    if files := files or remembered_sources(settings, name):
         current = current_folder(settings.filters, name)
         draft = Draft(current, load_spec(current / "config.yaml"))
         order = Order(draft, files, trunk_of(settings, folder or current), current, {})

@@ -95,7 +95,7 @@ def _train_one(
 ) -> dict[str, Any]:
     from core.inventory import COMMERCE
     from core.spec import load_spec
-    from offline.candidates import candidate_folder, trunk_of
+    from offline.candidates import candidate_folder, remember_sources, trunk_of
     from offline.training.commerce_package import train_commerce
     from offline.training.packages import Draft
     from offline.training.pipeline import Order, importance_of, settled_sides, train_filter
@@ -112,6 +112,8 @@ def _train_one(
             found = train_commerce(draft, sources, workshop, settled_sides(trunk), target)
         else:
             found = train_filter(Order(draft, sources, trunk, target, importance_of(trunk)), workshop)
+    if out is None:
+        remember_sources(settings, name, sources)
     typer.echo(f"{name}: package written to {target}. Next: stillhouse release {name}", err=True)
     return found
 
