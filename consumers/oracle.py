@@ -100,6 +100,9 @@ class OracleStage:
             raise raised[0]
         return outcomes
 
+    async def close(self) -> None:
+        await self.asker.close()
+
     async def _answer(self, ask: Ask) -> Outcome:
         rubrics, unknown = self._rubrics(ask.request)
         if not rubrics:

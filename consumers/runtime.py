@@ -14,6 +14,8 @@ from consumers.claims import SqliteClaims
 from consumers.delivery import Backoff
 from consumers.kafka import KafkaPublisher, browser, to_record
 from consumers.metrics import Recorder, open_recorder
+from consumers.oracle import OracleStage
+from consumers.oracle import open_stage as open_oracle
 from consumers.reading import read_to_end
 from consumers.records import Record, Stage
 from consumers.score import ScoreStage
@@ -76,6 +78,9 @@ async def open_stream(
                 yield broker
         finally:
             await publisher.close()
+            for stage in stages:
+                if isinstance(stage, OracleStage):
+                    await stage.close()
 
 
 async def run_stream(settings: Settings, names: Sequence[StageName], loader: Loader) -> None:
@@ -134,9 +139,7 @@ async def _open_active(
 async def _open_sinks(settings: Settings, names: Sequence[StageName], recorder: Recorder) -> list[Stage[Any]]:
     stages: list[Stage[Any]] = []
     if "oracle" in names:
-        from consumers import oracle
-
-        if stage := await oracle.open_stage(settings, recorder):
+        if stage := await open_oracle(settings, recorder):
             stages.append(stage)
         else:
             log.warning("%s", why_not_ready(settings))

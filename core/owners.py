@@ -4,10 +4,14 @@ A process is alive as long as it holds the lock on its own file: the kernel drop
 included, and process ids, which containers reuse, play no part.
 """
 
+import contextlib
 import fcntl
 import os
+import time
 import uuid
 from pathlib import Path
+
+_YOUNG_SEC = 3600
 
 
 class Owner:
@@ -19,6 +23,7 @@ class Owner:
         self.name = uuid.uuid4().hex
         self._stream = (folder / self.name).open("w")
         fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._sweep()
 
     def is_dead(self, name: str) -> bool:
         """True if the process of that name has ended, however it did."""
@@ -37,6 +42,13 @@ class Owner:
     def bury(self, name: str) -> None:
         """Forget a dead process."""
         (self._folder / name).unlink(missing_ok=True)
+
+    def _sweep(self) -> None:
+        """Remove the files of the long dead; a young one may be about to be locked."""
+        for path in self._folder.iterdir():
+            with contextlib.suppress(FileNotFoundError):
+                if time.time() - path.stat().st_mtime > _YOUNG_SEC and self.is_dead(path.name):
+                    self.bury(path.name)
 
     def close(self) -> None:
         """A clean end."""

@@ -19,7 +19,7 @@ from tests.support.fake_gemini import FakeGemini
 from tests.support.specs import CONFIG
 
 PRICE = price_of("gemini-2.5-flash", None, None)
-FAST = Backoff(first_sec=0.01, longest_sec=0.05, patience_sec=2.0)
+FAST = Backoff(first_sec=0.01, longest_sec=0.05, patience_sec=60.0)
 
 
 def rubric(name: str = "demo") -> Rubric:
@@ -30,7 +30,7 @@ def question(text: str = "The river was cleaned in 2014.", *names: str, identifi
     return Question(Article(identifier, "", text), tuple(rubric(name) for name in names or ("demo",)))
 
 
-def provider(kind: str, fake: FakeGemini, timeout_sec: float = 5.0) -> Provider:
+def provider(kind: str, fake: FakeGemini, timeout_sec: float = 60.0) -> Provider:
     if kind == "gemini":
         return GeminiProvider(GeminiOptions("gemini-2.5-flash", "key", timeout_sec=timeout_sec, base_url=fake.url))
     return OpenAIProvider(OpenAIOptions("local", fake.url, timeout_sec=timeout_sec))
@@ -38,7 +38,7 @@ def provider(kind: str, fake: FakeGemini, timeout_sec: float = 5.0) -> Provider:
 
 @asynccontextmanager
 async def asker(
-    kind: str, fake: FakeGemini, home: Path, *, timeout_sec: float = 5.0, backoff: Backoff = FAST
+    kind: str, fake: FakeGemini, home: Path, *, timeout_sec: float = 60.0, backoff: Backoff = FAST
 ) -> AsyncIterator[Asker]:
     policy = AskPolicy("stream", concurrency=16, backoff=backoff)
     opened = Asker(provider(kind, fake, timeout_sec), Ledger(home / "oracle.db"), PRICE, policy)

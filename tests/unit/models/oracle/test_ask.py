@@ -177,7 +177,7 @@ async def test_hundreds_of_calls_end_as_the_measured_api_lets_them(tmp_path: Pat
     """95.7% success, p50 2.95 s, p95 11.8 s, 7.2% retried, at 500 times the speed."""
     texts = [f"Article number {number} tells of a river." for number in range(400)]
     with fake_gemini(rates=Rates(), speed=500.0) as fake:
-        async with asker("gemini", fake, tmp_path, timeout_sec=2.0) as oracle:
+        async with asker("gemini", fake, tmp_path, timeout_sec=20.0) as oracle:
             outcomes = await asyncio.gather(*(oracle.ask(question(text)) for text in texts))
             spent = sum(spend.cost_usd for spend in oracle.ledger.spending("stream", 0.0))
     failed = [outcome for outcome in outcomes if isinstance(outcome, Failed)]

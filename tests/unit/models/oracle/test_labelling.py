@@ -116,9 +116,10 @@ def test_failures_are_told_by_kind_and_may_be_paid_again(folder: Path, fake: Fak
 def test_a_run_without_money_stops_and_loses_nothing(
     folder: Path, fake: FakeGemini, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("STILLHOUSE_ORACLE_TIMEOUT_SEC", "0.5")
     fake.answer = lambda asked: JSONResponse({"error": {"code": 402}}, 402) if fake.calls.total() > 10 else None
-    first = score("--give-up-sec", "0.5", expect=3)
+    with monkeypatch.context() as patch:
+        patch.setenv("STILLHOUSE_ORACLE_TIMEOUT_SEC", "5")  # also how long a call waits for a pause to end
+        first = score("--give-up-sec", "0.5", expect=3)
     assert "payment_required" in first["stopped"]
     fake.answer = None
     assert score("--resume")["labelled"] == 30
