@@ -4,13 +4,14 @@ Chromium: STILLHOUSE_TEST_CHROMIUM, else `chromium` on the PATH (Debian's packag
 """
 
 import asyncio
-import contextlib
+import concurrent.futures
 import os
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -34,40 +35,48 @@ PICTURES = Path(os.environ.get("STILLHOUSE_TEST_PICTURES", ROOT / "build" / "pic
 
 @dataclass
 class Board:
-    """A running board and the broker that it follows."""
+    """A running board and the broker that it follows. Playwright has the test's event loop, so they have their own."""
 
     settings: Settings
-    address: str
+    loop: asyncio.AbstractEventLoop
+    address: str = ""
 
-    def publish(self, records: list[Record]) -> None:
-        async def send() -> None:
-            publisher = KafkaPublisher(self.settings)
-            assert not any(await publisher.publish([Message(r.topic, r.key, r.value, r.headers) for r in records]))
-            await publisher.close()
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
 
-        asyncio.run(send())
+    def publish(self, records: Iterable[Record]) -> None:
+        self.run(self._publish([Message(r.topic, r.key, r.value, r.headers) for r in records]))
+
+    async def _publish(self, messages: list[Message]) -> None:
+        publisher = KafkaPublisher(self.settings)
+        assert not any(await publisher.publish(messages))
+        await publisher.close()
+
+    async def make_topics(self) -> None:
+        async with admin_client(self.settings) as admin:
+            await apply(admin, self.settings)
 
 
 @pytest.fixture(scope="session")
 def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
     settings = Settings(home=tmp_path_factory.mktemp("board"), port=free_port(), board_port=0)
-    started, loop = threading.Event(), asyncio.new_event_loop()
-    address: list[str] = []
+    board, started = Board(settings, asyncio.new_event_loop()), threading.Event()
 
-    def begin(url: str) -> None:
-        address.append(url)
+    def begin(address: str) -> None:
+        board.address = address
         started.set()
 
     with embedded_broker(settings):
-        loop.run_until_complete(_topics(settings))
-        task = loop.create_task(serve(settings, started=begin))
-        thread = threading.Thread(target=_run, args=(loop, task), daemon=True)
+        thread = threading.Thread(target=board.loop.run_forever, daemon=True)
         thread.start()
+        board.run(board.make_topics())
+        serving = asyncio.run_coroutine_threadsafe(serve(settings, started=begin), board.loop)
         assert started.wait(60)
-        found = Board(settings, address[0])
-        found.publish([*stream(articles(150), seed=1), *(dead("wrong_type", i, 1_760_000_000_000) for i in range(3))])
-        yield found
-        loop.call_soon_threadsafe(task.cancel)
+        board.publish([*stream(articles(150), seed=1), *(dead("wrong_type", i, 1_760_000_000_000) for i in range(3))])
+        yield board
+        serving.cancel()
+        concurrent.futures.wait([serving], timeout=20)
+        board.loop.call_soon_threadsafe(board.loop.stop)
         thread.join(20)
 
 
@@ -110,13 +119,3 @@ def window(request: pytest.FixtureRequest, chromium: Browser, board: Board) -> I
     yield found
     context.close()
     assert found.faults == []
-
-
-async def _topics(settings: Settings) -> None:
-    async with admin_client(settings) as admin:
-        await apply(admin, settings)
-
-
-def _run(loop: asyncio.AbstractEventLoop, task: "asyncio.Task[None]") -> None:
-    with contextlib.suppress(asyncio.CancelledError):
-        loop.run_until_complete(task)
