@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from models.oracle.pricing import Usage
 from models.oracle.prompt import Prompt
 from models.oracle.provider import (
+    KEEP_ALIVE_SEC,
     AnswerLost,
     NoAnswer,
     ProviderError,
@@ -51,7 +52,7 @@ class GeminiProvider:
         from google.genai import types
 
         self._options = options
-        self._http = httpx.AsyncClient(limits=httpx.Limits(max_connections=None))
+        self._http = httpx.AsyncClient(limits=httpx.Limits(keepalive_expiry=KEEP_ALIVE_SEC))
         self.client = genai.Client(
             api_key=options.api_key,
             vertexai=False,

@@ -9,7 +9,15 @@ import httpx
 from models.oracle.gemini import MAX_OUTPUT_TOKENS, broken_connection
 from models.oracle.pricing import Usage
 from models.oracle.prompt import Prompt
-from models.oracle.provider import AnswerLost, NoAnswer, Reply, Unavailable, error_of_status, retry_after_sec
+from models.oracle.provider import (
+    KEEP_ALIVE_SEC,
+    AnswerLost,
+    NoAnswer,
+    Reply,
+    Unavailable,
+    error_of_status,
+    retry_after_sec,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +40,8 @@ class OpenAIProvider:
     def __init__(self, options: OpenAIOptions) -> None:
         self._options = options
         headers = {"Authorization": f"Bearer {options.api_key}"} if options.api_key else {}
-        self._http = httpx.AsyncClient(headers=headers, timeout=options.timeout_sec)
+        limits = httpx.Limits(keepalive_expiry=KEEP_ALIVE_SEC)
+        self._http = httpx.AsyncClient(headers=headers, timeout=options.timeout_sec, limits=limits)
         self._url = f"{options.base_url.rstrip('/')}/chat/completions"
         self.name = f"openai:{options.model}"
         self.identity = f"{self.name}:{options.base_url}:t{options.temperature:g}"

@@ -37,6 +37,11 @@ class Provider(Protocol):
     async def close(self) -> None: ...
 
 
+KEEP_ALIVE_SEC = 2.0
+"""Idle connections are closed before servers do it (5 s is common): a request that meets a closing connection is an
+answer that may have been paid."""
+
+
 class ProviderError(Exception):
     """A call without an answer. `reason` is a code for dead letters and summaries."""
 

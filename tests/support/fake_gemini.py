@@ -198,7 +198,9 @@ def fake_gemini(**behaviour: Any) -> Iterator[FakeGemini]:
             Route("/chat/completions", fake.chat, methods=["POST"]),
         ]
     )
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error", timeout_graceful_shutdown=0))
+    server = uvicorn.Server(
+        uvicorn.Config(app, port=0, log_level="error", timeout_keep_alive=600, timeout_graceful_shutdown=0)
+    )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while not server.started:
