@@ -146,13 +146,13 @@ async def test_gemini_says_no(response: Response, reason: str, fake: FakeGemini,
 
 async def test_a_call_beyond_its_deadline_is_not_sent_again(kind: str, fake: FakeGemini, tmp_path: Path) -> None:
     fake.rates = Rates(timeout=1.0)
-    async with asker(kind, fake, tmp_path, timeout_sec=2.0) as oracle:
+    async with asker(kind, fake, tmp_path, timeout_sec=0.5) as oracle:
         expected = oracle.expect_usd(question(TEXT))
         outcome = await oracle.ask(question(TEXT))
         assert await oracle.ask(question(TEXT)) == outcome
     assert isinstance(outcome, Failed)
     assert (outcome.reason, outcome.cost_usd) == ("timeout", pytest.approx(expected))
-    assert fake.calls[TEXT] == 1
+    assert fake.calls[TEXT] <= 1  # a busy machine may not even have sent it
 
 
 async def test_no_connection_costs_nothing_and_gives_way(kind: str, tmp_path: Path) -> None:
