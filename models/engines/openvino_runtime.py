@@ -1,5 +1,6 @@
 """Compiling and running OpenVINO graphs: number type, threads, and the cache of compiled graphs."""
 
+import contextlib
 import hashlib
 import io
 import logging
@@ -14,6 +15,8 @@ from models.engines.protocol import States
 from models.processor import NumberType, Processor
 
 log = logging.getLogger(__name__)
+_KEPT_GRAPHS = 6
+"""Compiled graphs on disk, 400 MB for Gemma-3-270M each; those unused for longest go when a new one comes."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class CompiledGraph:
 def _compile(core: Any, source: GraphSource, options: dict[str, str], file: Path | None) -> Any:
     if file and file.is_file():
         try:
+            file.touch()
             return core.import_model(io.BytesIO(file.read_bytes()), "CPU", options)
         except RuntimeError as error:
             log.warning("%s: not readable, compiling again: %s", file, error)
@@ -76,3 +80,11 @@ def _write(file: Path, content: Any) -> None:
     with tempfile.NamedTemporaryFile(dir=file.parent, suffix=".partial", delete=False) as stream:
         stream.write(content.getbuffer() if isinstance(content, io.BytesIO) else content)
     Path(stream.name).replace(file)
+    _drop_unused(file.parent)
+
+
+def _drop_unused(folder: Path) -> None:
+    """Another process may do the same at the same time: what is gone already is no fault."""
+    with contextlib.suppress(FileNotFoundError):
+        for unused in sorted(folder.glob("*.blob"), key=lambda path: path.stat().st_mtime)[:-_KEPT_GRAPHS]:
+            unused.unlink(missing_ok=True)
