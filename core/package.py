@@ -82,8 +82,11 @@ def sha256_file(path: Path) -> str:
 
 
 def prompt_hash(prompt: str) -> str:
-    """Hash that travels with every label: labels of different rubrics must not be mixed unknowingly."""
-    return hashlib.sha256(prompt.encode()).hexdigest()[:16]
+    """Hash that travels with every label: labels of different rubrics must not be mixed unknowingly.
+
+    Blind to white space around the text, which an editor changes and no reader sees.
+    """
+    return hashlib.sha256(prompt.strip().encode()).hexdigest()[:16]
 
 
 def load_manifest(folder: Path) -> tuple[Manifest, str]:

@@ -27,7 +27,7 @@ class Activated:
 def activate(folders: Sequence[Path], name: str, version: str) -> str | None:
     """Name the version in the last folder's releases.json; returns the version that was active before."""
     path = folders[-1] / RELEASES_FILE
-    now = activation(folders)
+    now = _configured(folders)
     # A new file must not change the commerce head, which every releases.json names.
     before = read_json(path, Activation) if path.is_file() else Activation(commerce=now.commerce)
     content = before.model_copy(update={"filters": dict(sorted({**before.filters, name: version}.items()))})
@@ -35,6 +35,13 @@ def activate(folders: Sequence[Path], name: str, version: str) -> str | None:
     temporary.write_bytes(orjson.dumps(content.model_dump(mode="json"), option=orjson.OPT_INDENT_2) + b"\n")
     temporary.replace(path)
     return now.filters.get(name)
+
+
+def _configured(folders: Sequence[Path]) -> Activation:
+    """releases.json of all folders; it may name no filter yet."""
+    parts = [read_json(f / RELEASES_FILE, Activation) for f in folders if (f / RELEASES_FILE).is_file()]
+    filters = {name: version for part in parts for name, version in part.filters.items()}
+    return Activation(filters=filters, commerce=parts[-1].commerce) if parts else Activation()
 
 
 def rollback(folders: Sequence[Path], name: str, to: str | None = None) -> Activated:

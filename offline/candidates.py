@@ -148,10 +148,12 @@ def trunk_of(settings: Settings, package: Path) -> Path:
 
 def export_source(store: LabelStore, draft: Draft, at: Snapshot, folder: Path) -> Source:
     """The snapshot's labels of one filter as the pair of files that training reads."""
-    labels = usable_labels(store.labels(draft.spec.name, at=at), draft)
+    stored = store.labels(draft.spec.name, at=at)
+    labels = usable_labels(stored, draft)
     if not labels:
         raise LabelStoreError(
-            f"No label of {draft.spec.name} in {store.url}.", action="Import some: `stillhouse labels import FILE`."
+            f"{store.url} holds {len(stored)} labels of {draft.spec.name}, none of them by its present rubric.",
+            action="Import some (`stillhouse labels import FILE`), or restore prompt.md and the dimensions.",
         )
     articles = store.articles(at)
     labels = [label for label in labels if label.article_id in articles]

@@ -99,10 +99,11 @@ def test_rollback_without_an_earlier_version_says_so(home):
         rollback([home], "demo")
 
 
-def test_a_release_into_an_overlay_keeps_the_commerce_head(tmp_path, home):
+@pytest.mark.parametrize("named", [{"other": "v1"}, {}], ids=["others-active", "first-ever"])
+def test_a_release_into_an_overlay_keeps_the_commerce_head(tmp_path, home, named):
     home.mkdir()
-    (home / "releases.json").write_bytes(orjson.dumps({"filters": {"other": "v1"}, "commerce": "v7"}))
+    (home / "releases.json").write_bytes(orjson.dumps({"filters": named, "commerce": "v7"}))
     overlay = tmp_path / "overlay"
     release([home, overlay], candidate(tmp_path), TRUTH, predictor({"candidate": 0.3}))
     active = load_activation([home, overlay])
-    assert (active.filters, active.commerce) == ({"other": "v1", "demo": "v1"}, "v7")
+    assert (active.filters, active.commerce) == ({**named, "demo": "v1"}, "v7")
