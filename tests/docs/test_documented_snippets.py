@@ -58,6 +58,12 @@ def test_the_blocks_of_a_page_run_when_pasted(page: Path, tmp_path: Path, free_p
     assert run.returncode == 0, f"{run.stdout[-3000:]}\n{run.stderr[-3000:]}"
 
 
+def test_every_decision_is_listed() -> None:
+    folder = ROOT / "docs" / "decisions"
+    listed = set(LINK.findall((folder / "README.md").read_text(encoding="utf-8")))
+    assert {path for path, _ in listed} == {path.name for path in folder.glob("0*.md")}
+
+
 @pytest.mark.parametrize(("page", "test"), ELSEWHERE.items(), ids=ELSEWHERE)
 def test_pages_left_out_here_are_run_by_the_test_that_is_named(page: str, test: str) -> None:
     assert Path(page).name in (ROOT / test).read_text(encoding="utf-8")
