@@ -14,14 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
-from faststream.kafka.message import KafkaAckableMessage
 from faststream.security import BaseSecurity, SASLOAuthBearer, SASLPlaintext, SASLScram256, SASLScram512
 
 from consumers.attempts import Attempts, NoAttempts
 from consumers.delivery import Backoff, Delivery, Observer
-from consumers.kafka import consumer_options, to_record
+from consumers.lane import Calm, Lane
 from consumers.metrics import SilentRecorder
 from consumers.records import Publisher, Stage
 from core.errors import StillhouseError
@@ -35,8 +33,7 @@ LANES = 2
 DRAIN_SEC = 60.0
 """How long SIGTERM waits for the batches in hand; one that takes longer is not committed, and comes again."""
 
-_BATCH_TIMEOUT_MS = 200
-_REWIND_PAUSE_SEC = 1.0
+_CALM = Calm()
 
 
 @dataclass(frozen=True)
@@ -63,6 +60,8 @@ class StageBroker(KafkaBroker):
 def build_broker(wiring: Wiring, stages: Sequence[Stage[Any]], lanes: int = LANES) -> StageBroker:
     """A broker with every lane of `stages` subscribed, not yet started."""
     options = client_options(wiring.settings)
+    logger = logging.getLogger("stillhouse.faststream")
+    logger.addFilter(_CALM)
     broker = StageBroker(
         options["bootstrap_servers"],
         security=_security(options),
@@ -71,7 +70,7 @@ def build_broker(wiring: Wiring, stages: Sequence[Stage[Any]], lanes: int = LANE
         apply_types=False,
         graceful_timeout=DRAIN_SEC,
         middlewares=wiring.middlewares,
-        logger=logging.getLogger("stillhouse.faststream"),
+        logger=logger,
         log_level=logging.DEBUG,
     )
     for stage in stages:
@@ -79,40 +78,8 @@ def build_broker(wiring: Wiring, stages: Sequence[Stage[Any]], lanes: int = LANE
         for _ in range(getattr(stage, "lanes", lanes)):
             attempts = wiring.attempts if getattr(stage, "runs_native_code", True) else NoAttempts()
             delivery = Delivery(stage, wiring.publisher, worker, attempts, wiring.backoff, observer=wiring.observer)
-            _subscribe(broker, wiring.settings, delivery)
+            Lane(broker, wiring.settings, delivery)
     return broker
-
-
-def _subscribe(broker: StageBroker, settings: Settings, delivery: Delivery[Any]) -> None:
-    stage = delivery.stage
-    subscriber = broker.subscriber(
-        stage.source,
-        group_id=f"{settings.group_prefix}.{stage.name}",
-        batch=True,
-        max_records=min(settings.batch, getattr(stage, "max_records", settings.batch)),
-        batch_timeout_ms=_BATCH_TIMEOUT_MS,
-        ack_policy=AckPolicy.NACK_ON_ERROR,
-        no_reply=True,
-        title=stage.name,
-        description=(type(stage).__doc__ or "").strip(),
-        **consumer_options(settings),
-    )
-
-    async def parse(raw: Any) -> KafkaAckableMessage:
-        # FastStream's own parser decodes every header as UTF-8, and one bad header then fails the batch for ever.
-        return KafkaAckableMessage(raw_message=raw, body=b"", headers={}, consumer=subscriber.consumer)
-
-    async def decode(message: KafkaAckableMessage) -> Any:
-        return message.raw_message
-
-    async def deliver(batch: Any) -> None:
-        try:
-            await delivery.deliver([to_record(raw) for raw in batch])
-        except Exception:
-            await asyncio.sleep(_REWIND_PAUSE_SEC)  # FastStream rewinds and fetches at once
-            raise
-
-    subscriber(deliver, parser=parse, decoder=decode)
 
 
 def _security(options: dict[str, Any]) -> BaseSecurity:

@@ -49,7 +49,7 @@ def consumer_options(settings: Settings) -> dict[str, Any]:
     return {
         "auto_offset_reset": "earliest",
         "session_timeout_ms": int(session_sec * 1000),
-        "heartbeat_interval_ms": int(session_sec * 1000 / 4),
+        "heartbeat_interval_ms": int(min(session_sec / 4, 1.0) * 1000),  # also how soon a rebalance is noticed
         "rebalance_timeout_ms": int(max(session_sec, 5) * 1000),
         "max_poll_interval_ms": MAX_POLL_SEC * 1000,
         "fetch_max_wait_ms": 200,

@@ -8,7 +8,9 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
 
+from consumers.kafka import no_broker
 from consumers.reading import end_offsets, reader
 from consumers.topics import admin_client
 from core.settings import Settings
@@ -63,6 +65,13 @@ def stage_status(stage: str, before: Sample, after: Sample) -> StageStatus:
 
 async def read_status(settings: Settings, interval_sec: float = 2.0) -> Status:
     """Two looks at the offsets, `interval_sec` apart. Raises TransientError where no broker answers."""
+    try:
+        return await _read_status(settings, interval_sec)
+    except (KafkaError, OSError) as error:
+        raise no_broker(settings, error) from error
+
+
+async def _read_status(settings: Settings, interval_sec: float) -> Status:
     async with admin_client(settings) as admin, reader(settings) as consumer:
         known = set(await admin.list_topics())
         stages = [stage for stage, topic in SOURCES.items() if topic in known]
