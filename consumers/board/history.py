@@ -19,7 +19,7 @@ from consumers.dead import DeadLetter
 from consumers.records import Record
 from core import topics
 from core.errors import RefusedRecord
-from core.messages import decode_object
+from core.messages import Labelled, decode_object
 from core.scoring import LOWEST_TIER
 
 log = logging.getLogger(__name__)
@@ -114,8 +114,8 @@ class HistoryWriter:
 
     def _scored(self, record: Record) -> None:
         message = decode_object(record.body)
-        filters: dict[str, dict[str, Any]] = message["filters"]
-        verdicts = [(name, str(r["tier"]), float(r["weighted"])) for name, r in filters.items()]
+        filters = {str(name): _checked(result) for name, result in message["filters"].items()}
+        verdicts = [(name, result["tier"], result["weighted"]) for name, result in filters.items()]
         plain = orjson.dumps(filters)
         if len(plain) > FILTERS_BYTES:
             raise ValueError(f"{len(plain)} bytes of verdicts")
@@ -173,14 +173,15 @@ class HistoryWriter:
         return n
 
     def _labelled(self, record: Record) -> None:
-        message = decode_object(record.body)
-        article = message["article"]
-        self._teaser(article, record.timestamp_ms)
+        labelled = Labelled.from_bytes(record.body)
+        for label in labelled.labels.values():
+            _numbers(label.propensity, label.cost_usd, label.weighted or 0, *label.scores.values())
+        self._teaser(labelled.article.to_dict(), record.timestamp_ms)
         self._db.executemany(
             "INSERT OR REPLACE INTO labels VALUES (?, ?, ?, ?)",
             [
-                (str(article["id"]), name, record.timestamp_ms, orjson.dumps(label))
-                for name, label in message["labels"].items()
+                (labelled.article.id, name, record.timestamp_ms, orjson.dumps(label.to_dict()))
+                for name, label in labelled.labels.items()
             ],
         )
 
@@ -217,6 +218,23 @@ class HistoryWriter:
             self._db.execute(f"{statement} ({oldest})", (count - self._limit,))
         self._db.execute(f"DELETE FROM articles WHERE n IN ({oldest})", (count - self._limit,))
         self._db.execute("PRAGMA incremental_vacuum(2000)")
+
+
+def _checked(result: dict[str, Any]) -> dict[str, Any]:
+    """One filter's result as the pages rely on it; raises ValueError, TypeError or KeyError for any other."""
+    interval = result["interval"]
+    _numbers(result["weighted"], *result["scores"].values(), *(interval or ()))
+    if interval and len(interval) != 2:
+        raise ValueError(f"an interval of {len(interval)} numbers")
+    if not all(isinstance(result[name], str) for name in ("version", "stage", "tier")):
+        raise TypeError("version, stage and tier are text")
+    return result
+
+
+def _numbers(*values: Any) -> None:
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError(f"{value!r} is no number")
 
 
 def _line(value: Any, limit: int) -> str:

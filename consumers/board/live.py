@@ -112,6 +112,10 @@ class Hub:
             except StillhouseError as error:
                 log.warning("A live page gets no news this time: %s", error)
                 continue
+            except Exception:
+                # One view that cannot be shown must not end the board, nor the stages that share its process.
+                log.exception("A live page gets no news: %s", view)
+                continue
             for reader in readers:
                 reader.offer(news)
 

@@ -88,6 +88,33 @@ def test_foreign_records_are_skipped_and_do_not_stop_their_neighbours(path: Path
     assert rows(path, "SELECT count(*) FROM articles") == [(3,)]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"tier": None}, {"weighted": "5"}, {"weighted": True}, {"interval": [1]}, {"interval": ["a", "b"]},
+     {"scores": [1]},
+     {"scores": {"a": None}}, {"stage": 7}, {"version": None}],
+    ids=str,
+)  # fmt: skip
+def test_a_verdict_that_pages_could_not_show_is_skipped(path: Path, change: dict):
+    article = articles(1)[0]
+    body = orjson.loads(scored(article, random.Random(1)).to_bytes())
+    body["filters"]["uplifting"] |= change
+    writer = HistoryWriter(path)
+    assert writer.apply([record(topics.SCORED, "k", orjson.dumps(body), 0, 1)]) == 1
+    assert rows(path, "SELECT count(*) FROM articles") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    "change", [{"propensity": None}, {"scores": {"a": "x"}}, {"cost_usd": "1"}, {"surprise": 1}], ids=str
+)
+def test_a_label_that_figures_could_not_use_is_skipped(path: Path, change: dict):
+    body = orjson.loads(labelled_always(articles(1)[0]).to_bytes())
+    for label in body["labels"].values():
+        label |= change
+    assert HistoryWriter(path).apply([record(topics.ORACLE_LABELS, "k", orjson.dumps(body), 0, 1)]) == 1
+    assert rows(path, "SELECT count(*) FROM labels") == [(0,)]
+
+
 def test_the_file_is_bounded(path: Path):
     writer = HistoryWriter(path, limit=1_000)
     made = list(stream(articles(3_000), seed=6))
