@@ -1,5 +1,6 @@
 """Base weights made ready before anything else starts, with a progress bar where there is work to do."""
 
+import contextlib
 from collections.abc import Callable
 
 from rich.console import Console
@@ -14,15 +15,18 @@ Fetch = Callable[[Settings, Stage], WeightsFolder]
 
 def prepare_weights(settings: Settings) -> list[WeightsFolder]:
     """Scorer and encoder weights in STILLHOUSE_HOME, converted or fetched once per machine."""
+    return [_prepare(settings, fetch) for fetch in (base_model, encoder_model)]
+
+
+def _prepare(settings: Settings, fetch: Fetch) -> WeightsFolder:
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        return [_prepare(settings, fetch, bar) for fetch in (base_model, encoder_model)]
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    task = bar.add_task("weights", total=1.0)
+    with contextlib.ExitStack() as stack:
 
+        def report(what: str, share: float) -> None:
+            if not bar.live.is_started:  # weights that are there already leave no trace on the terminal
+                stack.enter_context(bar)
+            bar.update(task, description=what, completed=share)
 
-def _prepare(settings: Settings, fetch: Fetch, bar: Progress) -> WeightsFolder:
-    task = bar.add_task("weights", total=1.0, visible=False)
-
-    def report(what: str, share: float) -> None:
-        bar.update(task, description=what, completed=share, visible=True)
-
-    return fetch(settings, report)
+        return fetch(settings, report)
