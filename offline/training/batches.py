@@ -20,6 +20,9 @@ class MicroBatch:
     ids: Tensor
     lengths: Tensor
 
+    def to(self, device: torch.device) -> "MicroBatch":
+        return MicroBatch(self.rows.to(device), self.ids.to(device), self.lengths.to(device))
+
 
 def pad(rows: Sequence[int], tokens: Sequence[Sequence[int]]) -> MicroBatch:
     """Right-padded to a multiple of 8."""

@@ -27,6 +27,7 @@ _ALPHAS = (0.1, 0.3, 1.0, 3.0)
 _PROBE_ALPHA = 0.1
 _PROBE_C = 0.02
 _ENCODER_SHARES = (0.0, 0.15, 0.3, 0.5)
+_MIN_BAND = 40
 _POSITIVE_WEIGHT = 4.0
 """Relevant articles in the gate's loss: a miss costs more than a needless pass."""
 
@@ -88,13 +89,13 @@ def fit_filter(data: FilterData, joint: Perceptron | None) -> Fitted:
     val_raw = apply(head, data.features[data.val])
     curves = fit_curves(data.spec, val_raw, data.truth[data.val], data.weights[data.val])
     probe_weighted = _weighted(data.spec, probe_curves, probe_raw[:, :-1])
-    in_val = len(data.train)
-    scorer_band = fit_band(
-        weighted := _unseen_weighted(data, val_raw),
-        np.abs(weighted - probe_weighted[in_val:]),
-        data.oracle[data.val],
-    )
     closed = _sigmoid(probe_raw[:, -1]) < gate.threshold if gate.threshold else np.zeros(len(known), bool)
+    in_val = len(data.train)
+    weighted = _unseen_weighted(data, val_raw)
+    gap = np.abs(weighted - probe_weighted[in_val:])
+    # The scorer only sees what the gate lets through, which is harder than the rest.
+    seen = ~closed[in_val:] if (~closed[in_val:]).sum() >= _MIN_BAND else np.ones(len(data.val), bool)
+    scorer_band = fit_band(weighted[seen], gap[seen], data.oracle[data.val][seen])
     probe_band = fit_band(probe_weighted[closed], np.zeros(int(closed.sum())), data.oracle[known][closed])
     predictions = _weighted(data.spec, curves, apply(head, data.features[known]))
     return Fitted(

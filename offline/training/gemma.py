@@ -163,13 +163,16 @@ class Layer(nn.Module):
 class Trunk(nn.Module):
     """Token ids -> final-norm state of the last token, fp32 [batch, hidden]. Only LoRA parameters are trainable."""
 
+    embedding: Tensor
+    final_norm: Tensor
+
     def __init__(self, folder: Path, rank: int, alpha: float, dtype: torch.dtype, seed: int = 0) -> None:
         super().__init__()
         self.shape = shape = GemmaShape.from_config(json.loads((folder / "config.json").read_text()))
         weights = load_file(folder / "model.safetensors")
         generator = torch.Generator().manual_seed(seed)
-        self.embedding = weights["model.embed_tokens.weight"].to(dtype)
-        self.final_norm = weights["model.norm.weight"].float()
+        self.register_buffer("embedding", weights["model.embed_tokens.weight"].to(dtype), persistent=False)
+        self.register_buffer("final_norm", weights["model.norm.weight"].float(), persistent=False)
         self._ordered = [_layer(shape, weights, i, (rank, alpha / rank), dtype, generator) for i in range(shape.layers)]
         self.layers = nn.ModuleList(self._ordered)
         self._run = Layer.forward
@@ -182,8 +185,8 @@ class Trunk(nn.Module):
         """ids: [batch, length], right-padded; lengths: [batch]."""
         x = F.embedding(ids, self.embedding)
         x = x * torch.tensor(self.shape.hidden**0.5, dtype=x.dtype)
-        tables = {theta: self._rope(ids.shape[1], theta, x.dtype) for theta in self.shape.thetas}
-        rows, last = torch.arange(len(ids)), lengths - 1
+        tables = {theta: self._rope(ids.shape[1], theta, x) for theta in self.shape.thetas}
+        rows, last = torch.arange(len(ids), device=ids.device), lengths - 1
         for layer, theta in zip(self._ordered, self.shape.thetas, strict=True):
             if layer is self._ordered[-1]:
                 attended = layer.attend(x, *tables[theta])
@@ -192,12 +195,12 @@ class Trunk(nn.Module):
                 x = self._run(layer, x, *tables[theta])
         return rms_norm(x.float(), self.final_norm, self.shape.eps)
 
-    def _rope(self, length: int, theta: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    def _rope(self, length: int, theta: float, like: Tensor) -> tuple[Tensor, Tensor]:
         dim = self.shape.head_dim
         inverse = 1 / theta ** (torch.arange(0, dim, 2).float() / dim)
         angles = torch.outer(torch.arange(length).float(), inverse)
         angles = torch.cat((angles, angles), -1)
-        return angles.cos().to(dtype), angles.sin().to(dtype)
+        return angles.cos().to(like), angles.sin().to(like)
 
     def lora(self) -> Iterator[tuple[str, str, Tensor, Tensor]]:
         """(module path in transformers' naming, projection, lora_A [rank, in], lora_B [out, rank])."""

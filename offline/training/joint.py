@@ -67,7 +67,8 @@ def easy_ids(library: Library) -> set[str]:
 
 
 def number_type() -> torch.dtype:
-    return torch.bfloat16 if processor().bf16 else torch.float32
+    fast = torch.cuda.is_bf16_supported() if torch.cuda.is_available() else processor().bf16
+    return torch.bfloat16 if fast else torch.float32
 
 
 def train(library: Library, recipe: TrunkRecipe, paths: Paths, report: Callable[[Progress], None]) -> TrunkTrainer:

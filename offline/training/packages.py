@@ -109,6 +109,8 @@ def write_package(target: Path, manifest: Manifest, fill: Callable[[Path], None]
     partial.chmod(0o755)
     try:
         fill(partial)
+        for path in partial.rglob("*"):
+            path.chmod(0o755 if path.is_dir() else 0o644)  # safetensors writes files that only their owner may read
         digest = write_manifest(partial, manifest)
         if target.exists():
             shutil.rmtree(target)

@@ -247,16 +247,16 @@ def train_set(
 def trainer_heads(trainer: TrunkTrainer) -> dict[str, Perceptron]:
     """Each filter's rows of the joint head, back on the oracle's scale."""
     model, targets = trainer.model, trainer.corpus.targets
-    weight, bias = model.head.weight.detach().numpy(), model.head.bias.detach().numpy()
-    mean, scale = targets.mean.numpy(), targets.scale.numpy()
+    weight, bias = model.head.weight.detach().cpu().numpy(), model.head.bias.detach().cpu().numpy()
+    mean, scale = targets.mean.cpu().numpy(), targets.scale.cpu().numpy()
     width = weight.shape[1]
     heads = {}
     for part in targets.parts:
         rows = part.dims
         count = rows.stop - rows.start
         heads[part.spec.name] = Perceptron(
-            center=model.center.numpy(),
-            scale=model.spread.numpy(),
+            center=model.center.cpu().numpy(),
+            scale=model.spread.cpu().numpy(),
             skip=np.ascontiguousarray(weight[rows] * scale[rows, None]),
             bias=bias[rows] * scale[rows] + mean[rows],
             hidden=np.zeros((0, width), dtype=np.float32),

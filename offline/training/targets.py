@@ -73,6 +73,10 @@ class Targets:
     mean: Tensor
     scale: Tensor
 
+    def to(self, device: torch.device) -> "Targets":
+        moved = (part.to(device) for part in (self.values, self.weights, self.mean, self.scale))
+        return Targets(self.parts, *moved)
+
     def restore(self, outputs: Tensor) -> Tensor:
         """Predictions back on the oracle's scale."""
         return outputs * self.scale + self.mean

@@ -3,17 +3,18 @@
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from torch import Tensor, nn
 
 from offline.dataset import Array
 from offline.metrics import ranking
-from offline.training.batches import micro_batches, pad, steps
+from offline.training.batches import MicroBatch, micro_batches, pad, steps
 from offline.training.gemma import Trunk
 from offline.training.recipes import Training
 from offline.training.targets import Targets, loss, width
@@ -34,6 +35,12 @@ class Corpus:
     targets: Targets
     passes: list[tuple[list[int], float]]
     val_rows: list[int]
+
+    def to(self, device: torch.device) -> "Corpus":
+        return replace(self, embeddings=self.embeddings.to(device), targets=self.targets.to(device))
+
+    def batch(self, rows: list[int]) -> MicroBatch:
+        return pad(rows, self.tokens).to(self.embeddings.device)
 
 
 @dataclass(frozen=True)
@@ -69,13 +76,20 @@ class JointModel(nn.Module):
 
 
 class TrunkTrainer:
-    """One training run; `run` continues from `folder`'s checkpoint if there is one."""
+    """One training run; `run` continues from `folder`'s checkpoint if there is one.
+
+    Started by `accelerate launch` on several devices, each takes its part of every step's micro-batches and the
+    gradients are summed: the same steps as on one.
+    """
 
     validate_every_steps = 100
 
     def __init__(self, trunk: Trunk, corpus: Corpus, recipe: Training, folder: Path) -> None:
-        self.corpus, self.recipe, self.folder = corpus, recipe, folder
-        self.model = JointModel(trunk, _first_features(trunk, corpus), width(corpus.targets.parts), recipe.seed)
+        self.accelerator = Accelerator(cpu=not torch.cuda.is_available())
+        device = self.accelerator.device
+        self.corpus, self.recipe, self.folder = corpus.to(device), recipe, folder
+        features = _first_features(trunk.to(device), self.corpus)
+        self.model = JointModel(trunk, features, width(corpus.targets.parts), recipe.seed).to(device)
         head = list(self.model.head.parameters())
         lora = [p for name, p in self.model.named_parameters() if name.startswith("trunk.")]
         self.optimizer = torch.optim.AdamW(
@@ -99,7 +113,7 @@ class TrunkTrainer:
             spent = time.monotonic() - started
             eta = spent / (self.step - first) * (self.recipe.steps - self.step)
             report(Progress(self.step, self.recipe.steps, value, tokens / spent, eta))
-            if self.step % self.validate_every_steps == 0:
+            if self.step % self.validate_every_steps == 0 and self.accelerator.is_main_process:
                 self._log_validation()
             if time.monotonic() - saved > checkpoint_every_sec:
                 self.save()
@@ -110,13 +124,16 @@ class TrunkTrainer:
         rate = self.recipe.rate(self.step)
         for group, base in zip(self.optimizer.param_groups, self.base_rates, strict=True):
             group["lr"] = base * rate
-        total = 0.0
-        for part in micro_batches(rows, self.corpus.tokens, self.recipe.token_budget):
-            batch = pad(part, self.corpus.tokens)
+        total = torch.zeros((), device=self.accelerator.device)
+        parts = micro_batches(rows, self.corpus.tokens, self.recipe.token_budget)
+        for part in parts[self.accelerator.process_index :: self.accelerator.num_processes]:
+            batch = self.corpus.batch(part)
             outputs = self.model(batch.ids, batch.lengths, self.corpus.embeddings[batch.rows])
             value = loss(outputs, self.corpus.targets, batch.rows) / len(rows)
             value.backward()  # type: ignore[no-untyped-call]
-            total += float(value.detach())
+            total += value.detach()
+        if self.accelerator.num_processes > 1:
+            total = self._sum_over_processes(total)
         nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip_norm)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -125,10 +142,19 @@ class TrunkTrainer:
         with torch.no_grad():
             for name, parameter in self.model.named_parameters():
                 self.average[name].lerp_(parameter, 1 - decay)
-        return total
+        return float(total)
+
+    def _sum_over_processes(self, total: Tensor) -> Tensor:
+        for parameter in self.model.parameters():
+            own = parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
+            parameter.grad = self.accelerator.reduce(own, reduction="sum")
+        reduced: Tensor = self.accelerator.reduce(total, reduction="sum")
+        return reduced
 
     def save(self) -> None:
         """Write a checkpoint whole: a kill while writing leaves the one before."""
+        if not self.accelerator.is_main_process:
+            return
         self.folder.mkdir(parents=True, exist_ok=True)
         state = {
             "step": self.step,
@@ -145,7 +171,7 @@ class TrunkTrainer:
         path = self.folder / "checkpoint.pt"
         if not path.is_file():
             return
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, weights_only=True, map_location=self.accelerator.device)
         self.step = state["step"]
         self.optimizer.load_state_dict(state["optimizer"])
         self.average = state["average"]
@@ -174,7 +200,7 @@ class TrunkTrainer:
 def _first_features(trunk: Trunk, corpus: Corpus) -> Tensor:
     rows = [row for source, _ in corpus.passes for row in source][:_STATISTICS_ROWS]
     found = dict(states(trunk, corpus.tokens, rows))
-    state = torch.from_numpy(np.stack([found[row] for row in rows]))
+    state = torch.from_numpy(np.stack([found[row] for row in rows])).to(corpus.embeddings.device)
     return torch.cat((state, corpus.embeddings[rows]), -1)
 
 
@@ -184,11 +210,12 @@ def validate(model: JointModel, corpus: Corpus) -> dict[str, dict[str, float]]:
     place = {row: at for at, row in enumerate(corpus.val_rows)}
     with torch.no_grad():
         for part in micro_batches(corpus.val_rows, corpus.tokens, _INFERENCE_BUDGET):
-            batch = pad(part, corpus.tokens)
+            batch = corpus.batch(part)
             found = model(batch.ids, batch.lengths, corpus.embeddings[batch.rows])
-            outputs[[place[row] for row in part]] = found
-    guess = corpus.targets.restore(outputs).numpy()
-    truth = corpus.targets.restore(corpus.targets.values[corpus.val_rows]).numpy()
+            outputs[[place[row] for row in part]] = found.cpu()
+    targets = corpus.targets.to(outputs.device)
+    guess = targets.restore(outputs).numpy()
+    truth = targets.restore(targets.values[corpus.val_rows]).numpy()
     result = {}
     for block in corpus.targets.parts:
         known = ~np.isnan(truth[:, block.weighted])
@@ -205,6 +232,6 @@ def states(
     """(row, trunk state [hidden]) of each article, in batches of similar length."""
     with torch.inference_mode():
         for part in micro_batches(rows, tokens, budget):
-            batch = pad(part, tokens)
-            for row, state in zip(part, trunk(batch.ids, batch.lengths).numpy(), strict=True):
+            batch = pad(part, tokens).to(trunk.embedding.device)
+            for row, state in zip(part, trunk(batch.ids, batch.lengths).cpu().numpy(), strict=True):
                 yield row, np.asarray(state, dtype=np.float32)

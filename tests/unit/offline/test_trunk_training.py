@@ -122,3 +122,20 @@ def test_a_share_meets_other_rows_in_each_pass() -> None:
     order = steps([(list(range(100)), 0.25)], 25, seed=1)
     met = [set(next(order)) for _ in range(4)]
     assert set().union(*met) == set(range(100))
+
+
+def _run_in_process(base: str, folder: str) -> None:
+    make_trainer(Path(base), Path(folder)).run(lambda progress: None)
+
+
+@pytest.mark.slow
+def test_two_processes_take_the_same_steps_as_one(base: Path, tmp_path: Path) -> None:
+    from accelerate import debug_launcher
+
+    debug_launcher(_run_in_process, (str(base), str(tmp_path / "two")), num_processes=2)
+    one = make_trainer(base, tmp_path / "one")
+    one.run(lambda progress: None)
+    two = make_trainer(base, tmp_path / "two")
+    assert two.step == one.step == 12
+    for name, parameter in two.model.named_parameters():
+        torch.testing.assert_close(parameter, dict(one.model.named_parameters())[name], atol=1e-4, rtol=1e-3)
