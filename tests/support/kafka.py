@@ -14,7 +14,7 @@ from pathlib import Path
 from aiokafka.errors import KafkaError
 
 from consumers import topics
-from consumers.embedded import embedded_broker
+from consumers.embedded import embedded_broker, speaks_kafka
 from consumers.kafka import KafkaPublisher, browser, to_record
 from consumers.reading import read_to_end
 from consumers.records import Message, Record
@@ -41,7 +41,11 @@ class Broker:
 
     def start(self) -> None:
         port = self.values["kafka"].rsplit(":", 1)[1]
-        subprocess.run([SCRIPT, "start", self.folder, port], check=True, stdout=subprocess.DEVNULL, timeout=240)
+        subprocess.run([SCRIPT, "start", self.folder, port], stdout=subprocess.DEVNULL, timeout=240)
+        deadline = time.monotonic() + 240  # the script gives up after 60 s, which a busy machine may need
+        while not speaks_kafka(int(port)):
+            assert time.monotonic() < deadline, f"Kafka does not answer; see {self.folder}/kafka.log"
+            time.sleep(0.5)
 
 
 def free_port(count: int = 1) -> int:
