@@ -43,6 +43,7 @@ def settings(tmp_path):
 @pytest.mark.timeout(280)
 def test_a_filter_learns_while_the_stream_runs(settings, monkeypatch):
     monkeypatch.setattr("offline.training.workshop.ENCODER_TOKENS", _encoder().max_tokens)
+    monkeypatch.setattr("offline.verdict.MARGIN", 10.0)  # random weights learn nothing; test_verdict.py has the gate
     said: list[str] = []
     with own_machine(settings) as own, embedded_broker(own):
         run = run_loop(settings, own, SIZES, said.append)
