@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from core.settings import Settings
 from core.topics import DEAD, GATED, ORACLE_REQUESTS, REJECTED, SCORED
@@ -28,6 +29,7 @@ class Fleet:
     size: int
     random: random.Random
     stages: tuple[str, ...] = STAGES
+    pause_sec: float | None = None
     workers: list[subprocess.Popen] = field(default_factory=list)
     counts: Counter = field(default_factory=Counter)
 
@@ -47,6 +49,8 @@ class Fleet:
     def _start(self) -> subprocess.Popen:
         names = ("kafka", "port", "home", "group_prefix", "session_timeout_sec", "batch")
         values = {f"STILLHOUSE_{n.upper()}": str(v) for n in names if (v := getattr(self.settings, n)) is not None}
+        if self.pause_sec is not None:
+            values["CHAOS_PAUSE_SEC"] = str(self.pause_sec)
         values["STILLHOUSE_FILTERS"] = ":".join(map(str, self.settings.filters))
         return subprocess.Popen(
             [sys.executable, "-m", "tests.chaos.worker", *self.stages],
@@ -58,6 +62,11 @@ class Fleet:
 
     def last_words(self) -> str:
         return (self.settings.home / "workers.log").read_text(errors="replace")[-3_000:]
+
+    def memory_mb(self) -> float:
+        """Resident memory of the largest worker."""
+        statuses = [Path(f"/proc/{worker.pid}/status").read_text() for worker in self.workers]
+        return max(int(status.split("VmRSS:")[1].split()[0]) for status in statuses) / 1024
 
     def revive(self) -> int:
         """Replace workers that have ended by themselves; returns how many."""
@@ -89,9 +98,9 @@ class Fleet:
         worker.send_signal(signal.SIGCONT)
         self.counts["stopped and resumed"] += 1
 
-    async def drain_one(self) -> None:
+    async def drain(self, index: int | None = None) -> None:
         """SIGTERM and replace, as a rolling restart does."""
-        index = self.random.randrange(self.size)
+        index = self.random.randrange(self.size) if index is None else index
         self.workers[index].terminate()
         for _ in range(600):
             if self.workers[index].poll() is not None:
@@ -118,7 +127,7 @@ async def torment(fleet: Fleet, broker: Broker, kills: int) -> None:
         elif draw < 0.3:
             await fleet.stop_and_resume()
         elif draw < 0.35:
-            await fleet.drain_one()
+            await fleet.drain()
         else:
             fleet.kill()
 

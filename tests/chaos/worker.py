@@ -5,6 +5,7 @@ Fake models and a slow fake oracle; everything else is what `stillhouse run` run
 
 import asyncio
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,4 +55,5 @@ if __name__ == "__main__":
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     oracle.open_stage = _open_oracle
     settings = load_settings()
-    asyncio.run(run_stream(settings, sys.argv[1:], fake_loader(settings, pause_sec=MODEL_PAUSE_SEC)))
+    pause_sec = float(os.environ.get("CHAOS_PAUSE_SEC", MODEL_PAUSE_SEC))
+    asyncio.run(run_stream(settings, sys.argv[1:], fake_loader(settings, pause_sec=pause_sec)))
