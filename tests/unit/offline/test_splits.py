@@ -55,6 +55,7 @@ def test_settled_sides_are_kept_and_their_duplicates_follow(vectors: np.ndarray)
     both = np.concatenate([vectors, vectors[:3]])
     fixed = {"a0": "train", "a1": "test", "a300": "val"}
     sides = split(names(303), near_duplicate_groups(both), {}, fixed=fixed)
-    assert sides["a0"] == "train" and sides["a1"] == "test"
+    assert sides["a0"] == "train"
+    assert sides["a1"] == "test"
     assert sides["a301"] == "test", "a copy of a test article must not be trained on"
     assert sides["a300"] == "val", "what was settled stays as it was"

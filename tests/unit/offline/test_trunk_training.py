@@ -7,9 +7,9 @@ import torch
 from transformers import AutoModel
 
 from offline.dataset import Label, average
+from offline.training.adapter import export_adapter, load_trunk
 from offline.training.batches import micro_batches, pad, steps
 from offline.training.gemma import Trunk
-from offline.training.adapter import export_adapter, load_trunk
 from offline.training.recipes import Training
 from offline.training.targets import build_targets
 from offline.training.trunk import Corpus, TrunkTrainer, validate
@@ -77,7 +77,8 @@ def test_exported_adapter_gives_the_same_states_through_peft(base: Path, tmp_pat
 def test_loss_falls(base: Path, tmp_path: Path) -> None:
     losses: list[float] = []
     make_trainer(base, tmp_path / "run").run(lambda progress: losses.append(progress.loss))
-    assert len(losses) == 12 and np.isfinite(losses).all()
+    assert len(losses) == 12
+    assert np.isfinite(losses).all()
     assert np.mean(losses[-3:]) < np.mean(losses[:3])
 
 
