@@ -134,7 +134,7 @@ const keys = {
   n: () => pill && !pill.hidden && pill.click(),
   "/": () => document.getElementById("q") ? document.getElementById("q").select() : location.assign("/"),
   "?": () => document.getElementById("help").showModal(),
-  g: () => { going = true; setTimeout(() => (going = false), 1_500); },
+  g: () => { going = true; setTimeout(() => (going = false), 3_000); },
 };
 
 document.addEventListener("keydown", (event) => {
