@@ -22,7 +22,7 @@ def ranking(guess: Array, truth: Array, relevant_at: float) -> dict[str, float]:
     }
     if truth.std() > 0:
         result["spread"] = float(guess.std() / truth.std())
-        if guess.std() > 0:
+        if guess.std() > 1e-6:
             result["spearman"] = float(spearmanr(guess, truth).statistic)
     if relevant.any():
         result["mae_relevant"] = float(np.abs(guess - truth)[relevant].mean())
