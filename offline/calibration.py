@@ -87,7 +87,8 @@ def apply_curves(spec: FilterSpec, curves: dict[str, Curve], raw: Array) -> Arra
         np.interp(raw[:, at], curves[name].x, curves[name].y) if name in curves else raw[:, at]
         for at, name in enumerate(spec.dimension_names)
     ]
-    return np.round(np.clip(np.stack(columns, axis=1), 0, 10), 2).astype(np.float32)
+    scores: Array = np.round(np.clip(np.stack(columns, axis=1), 0, 10), 2).astype(np.float32)
+    return scores
 
 
 def miss_rate_bound(misses: int, positives: int, confidence: float = 0.95) -> float:

@@ -100,7 +100,7 @@ def coverage(predictions: Predictions, truth: Array) -> dict[str, float]:
     inside = (truth >= predictions.low - 0.005) & (truth <= predictions.high + 0.005)
     wide = predictions.high - predictions.low
     known = ~np.isnan(predictions.low)
-    result = {}
+    result: dict[str, float] = {}
     for name, rows in (
         ("all", known),
         ("scorer", known & ~predictions.closed),
