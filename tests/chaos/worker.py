@@ -10,9 +10,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from consumers import oracle
+from consumers import runtime
 from consumers.records import Message, Outcome, Record
-from consumers.runtime import run_stream
 from core.messages import Labelled, OracleLabel, OracleRequest
 from core.settings import load_settings
 from core.topics import ORACLE_LABELS, ORACLE_REQUESTS
@@ -53,7 +52,7 @@ async def _open_oracle(settings, recorder=None) -> SlowOracle:
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(process)d %(name)s %(message)s")
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-    oracle.open_stage = _open_oracle
+    runtime.open_oracle = _open_oracle
     settings = load_settings()
     pause_sec = float(os.environ.get("CHAOS_PAUSE_SEC", MODEL_PAUSE_SEC))
-    asyncio.run(run_stream(settings, sys.argv[1:], fake_loader(settings, pause_sec=pause_sec)))
+    asyncio.run(runtime.run_stream(settings, sys.argv[1:], fake_loader(settings, pause_sec=pause_sec)))
