@@ -116,6 +116,7 @@ class _Conversation:
             except AnswerLost as error:
                 return await self._fail(error.reason, error.detail, self._estimate_usd)
             except NoAnswer as error:
+                self._pause.end()
                 cost_usd = self._asker.price.cost_usd(error.usage) if error.usage else 0.0
                 if end := await self._refuse(error.reason, error.detail, cost_usd, error.reason in _WORTH_A_RETRY):
                     return end

@@ -5,7 +5,7 @@
        postpone  or the call is known to be unpaid, or is to be repeated: the next `begin` may send it again
 
 An intent whose process died may have been paid: it is finished as `interrupted` at its expected cost and not sent
-again, unless somebody asks for that (`replay`).
+again, unless somebody asks for that (`replay`). Where calls are free there is nothing to protect: it is sent again.
 """
 
 import sqlite3
@@ -101,7 +101,7 @@ class Ledger:
             state, owner, estimate_usd, cost_usd, replay = row or ("postponed", "", 0.0, 0.0, 0)
             if state == "asked" and (not owner or not self._owner.is_dead(owner)):
                 return Busy()
-            if state == "asked":
+            if state == "asked" and estimate_usd > 0:
                 state, cost_usd = "failed", cost_usd + estimate_usd
                 self._update(intent.key, state, cost_usd, _INTERRUPTED)
             if state == "answered" or (state == "failed" and intent.replay <= replay):

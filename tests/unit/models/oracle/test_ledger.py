@@ -35,15 +35,24 @@ def test_a_call_on_its_way_is_not_sent_a_second_time(ledger: Ledger) -> None:
     assert ledger.begin(intent(), 30.0) == Busy()
 
 
+def die_asking(path: Path, estimate_usd: float) -> None:
+    """A process that ends between intent and answer."""
+    begin = f"Ledger(Path(sys.argv[1])).begin(Intent('k', 'stream', ('a',), {estimate_usd}), 0.0)"
+    work = f"import os, sys; from models.oracle.ledger import *; {begin}; os._exit(9)"
+    assert subprocess.run([sys.executable, "-c", work, path], check=False).returncode == 9
+
+
 def test_a_call_whose_process_died_ends_at_its_expected_cost_and_is_not_repeated(ledger: Ledger, path: Path) -> None:
-    work = (
-        "from models.oracle.ledger import *; Ledger(Path(sys.argv[1])).begin(Intent('k', 'stream', ('a',), 0.004), 0.0)"
-    )
-    subprocess.run([sys.executable, "-c", f"import os, sys; {work}; os._exit(9)", path], check=False)
+    die_asking(path, estimate_usd=0.004)
     end = ledger.begin(intent(), 100.0)
     assert isinstance(end, Finished)
     assert (end.state, end.outcome["reason"], end.cost_usd) == ("failed", "interrupted", 0.004)
     assert ledger.begin(intent(), 101.0) == end
+
+
+def test_a_free_call_whose_process_died_is_sent_again(ledger: Ledger, path: Path) -> None:
+    die_asking(path, estimate_usd=0.0)
+    assert ledger.begin(intent(), 100.0) is None
 
 
 def test_a_replay_opens_a_failed_ask_once_and_keeps_its_cost(ledger: Ledger) -> None:
