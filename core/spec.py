@@ -2,6 +2,7 @@
 
 import math
 import re
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -113,7 +114,7 @@ class FilterSpec(_Strict):
             raise ValueError("tiers must be listed from the highest at_least to the lowest, without repeats")
         return self
 
-    @property
+    @cached_property
     def dimension_names(self) -> tuple[str, ...]:
         return tuple(dimension.name for dimension in self.dimensions)
 

@@ -5,6 +5,7 @@ import html
 import re
 import unicodedata
 from dataclasses import dataclass
+from itertools import islice
 
 from core.article import Article
 
@@ -16,7 +17,7 @@ MODEL_TAIL_CHARS = 4_000
 """The models read at most some hundred tokens of head and tail; cutting first keeps 1 MiB texts cheap."""
 
 _TAG = re.compile(r"<(?:/?[a-zA-Z][^<>]{0,2000}|!--[^<>]{0,2000}--)>")
-_SPACE = re.compile(r"[^\S\n]+")
+_SPACE = re.compile(r"[^\S\n]{2,}|[^\S\n ]")  # a single space stays as it is: matching it would cost most of the time
 _LINES = re.compile(r"\s*\n\s*\n\s*")
 _CONTROL = dict.fromkeys((*range(9), 11, 12, *range(14, 32), 127, 8203, 65279), " ")
 
@@ -88,7 +89,7 @@ def model_text(article: Article) -> str:
 
 def apply_rules(article: Article) -> RuleVerdict | None:
     """Rejection of a cleaned article by rule, or None where it is KEPT. Works in any script."""
-    letters = sum(map(str.isalpha, model_text(article)))
+    letters = sum(1 for _ in islice(filter(str.isalpha, model_text(article)), MIN_LETTERS))
     if letters < MIN_LETTERS:
         return RuleVerdict("too_short", f"{letters} letters, at least {MIN_LETTERS} are needed")
     if len(article.text) <= _CONSENT_MAX_CHARS:
