@@ -88,7 +88,7 @@ def _print(report: dict[str, Any]) -> None:
             filters.add_row(name, f"{tally['labels']:,}", f"{tally['declined']:,}", f"{tally['usd']:.4f}")
         console.print(filters)
     queue = "no broker answers" if report["queue"] is None else f"{report['queue']:,} requests"
-    console.print(f"Queue: {queue}. Paid without a label: {report['unlabelled_usd']:.4f} USD.")
+    console.print(f"Queue: {queue}. Paid without a published label: {report['unlabelled_usd']:.4f} USD.")
     if report["oracle_score_usd"]:
         console.print(
             f"`stillhouse oracle score` spent {report['oracle_score_usd']:.4f} USD more, outside this budget."
