@@ -290,7 +290,7 @@ async def _watching(settings: Settings, seen: Seen) -> AsyncIterator[None]:
         await consumer.stop()
 
 
-async def _until(done: Callable[[], bool], seen: Seen, patience_sec: float = 180) -> None:
+async def _until(done: Callable[[], bool], seen: Seen, patience_sec: float = 400) -> None:
     last, since = seen.count, time.monotonic()
     while not done():
         await asyncio.sleep(0.2)
