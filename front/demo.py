@@ -39,7 +39,7 @@ BATCH = 16
 """Smaller than the stream's default, so that a short demo shows its first results early."""
 
 OUTCOMES = (topics.SCORED, topics.REJECTED, topics.DEAD)
-_PATIENCE_SEC = 120.0
+_PATIENCE_SEC = 300.0
 """Without any new record for this long, the demo gives up and says what is missing."""
 
 

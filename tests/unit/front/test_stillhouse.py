@@ -1,9 +1,9 @@
 """The front door: light, and its errors say what to do."""
 
 import json
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 import typer
@@ -29,11 +29,17 @@ def test_help_and_core_load_no_heavy_library() -> None:
 
 
 def test_help_is_fast() -> None:
+    """Processor time, which other work on the machine does not lengthen as it does wall time."""
+
+    def seconds() -> float:
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return used.ru_utime + used.ru_stime
+
     times = []
-    for _ in range(5):
-        started = time.perf_counter()
+    for _ in range(3):
+        before = seconds()
         subprocess.run([sys.executable, "-m", "stillhouse", "--help"], capture_output=True, check=True, timeout=60)
-        times.append(time.perf_counter() - started)
+        times.append(seconds() - before)
     assert min(times) < 0.5
 
 
