@@ -123,3 +123,16 @@ def test_a_plain_peft_adapter_becomes_a_package(hub, tmp_path, default):
 def test_an_unknown_repository_says_so(hub, tmp_path):
     with pytest.raises(HubError, match="not found"):
         pull("someone/nothing", tmp_path / "other")
+
+
+def test_the_scores_that_are_compared_are_those_of_the_models(hub, tmp_path):
+    """With random weights of a few kilobytes: the package as it is here, and as it came back."""
+    from offline.hub_check import ARTICLES, scorer_of
+    from tests.support.release import DIMENSIONS, tiny_settings
+
+    settings = tiny_settings(tmp_path / "tiny")
+    root = settings.filters[0]
+    score = scorer_of(settings)
+    assert score(root, "demo", "v1").shape == (len(ARTICLES) * DIMENSIONS,)
+    done = push(settings.filters, root / "demo" / "v1", REPOSITORY, score)
+    assert done.difference == 0
