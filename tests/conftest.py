@@ -1,9 +1,11 @@
 """Fixtures that several suites share."""
 
+import importlib.util
 import os
 import socket
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,8 +14,28 @@ import pytest
 from core.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
+SUITES = ("chaos", "browser", "slow")
+"""Suites with a make target of their own."""
+
+collect_ignore = [] if importlib.util.find_spec("playwright") else ["browser"]
+"""The browser suite imports Playwright, which `make browser` installs."""
+
+_not_run: Counter[str] = Counter()
+
 KEPT_VARIABLES = {"STILLHOUSE_HOME", "STILLHOUSE_TEST_KAFKA"}
 """Weights are converted once per machine, so tests use the home of the environment unless they ask for their own."""
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    _not_run.update(suite for item in items for suite in SUITES if item.get_closest_marker(suite))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name what was left out, so that nobody takes it for tested."""
+    if collect_ignore:
+        terminalreporter.write_line("not run: the browser suite, Playwright is not installed (make browser)")
+    for suite, count in sorted(_not_run.items()):
+        terminalreporter.write_line(f"not run: {count} of the {suite} suite (make {suite})")
 
 
 @pytest.fixture(autouse=True)
