@@ -33,6 +33,7 @@ def print_stream(result: dict[str, Any]) -> None:
     console.print(f"cascade alone: {result['cascade_articles_per_sec']} articles/s")
     share = result["stream_share_of_cascade"]
     console.print(f"stream:        {result['stream_articles_per_sec']} articles/s, {share:.1%} of the cascade alone")
+    console.print(f"peak memory of the process: {result['peak_memory_mb']} MB")
     gates = result["gates"]
     console.print(f"gates closed {gates['closed_share']:.1%} of all (article, filter) pairs")
     for name, recall in gates.get("recall_against_no_gate", {}).items():

@@ -1,6 +1,7 @@
 """`bench stream`: the same articles through the stream on an embedded broker, and through the cascade alone."""
 
 import asyncio
+import resource
 import statistics
 import time
 from collections import Counter
@@ -84,7 +85,7 @@ def _cascade_alone(cascade: Cascade, lines: Sequence[Line], batch: int) -> float
 def _through_stream(settings: Settings, cascade: Cascade, lines: Sequence[Line]) -> tuple[float, list[dict[str, Any]]]:
     """Seconds from the first publication to the last outcome, and the scored records."""
     with own_machine(settings) as own, embedded_broker(own):
-        machine = own.model_copy(update={"batch": settings.batch})
+        machine = own.model_copy(update={"batch": settings.batch, "session_timeout_sec": settings.session_timeout_sec})
         return asyncio.run(_stream(machine, cascade, lines))
 
 
@@ -101,7 +102,7 @@ async def _stream(settings: Settings, cascade: Cascade, lines: Sequence[Line]) -
             await publishing
     finally:
         await consumer.stop()
-    return seconds, [orjson.loads(value) for topic, value in records if topic == SCORED]
+    return seconds, [orjson.loads(value) for topic, value in records.values() if topic == SCORED]
 
 
 async def _publish(settings: Settings, lines: Sequence[Line]) -> None:
@@ -109,15 +110,16 @@ async def _publish(settings: Settings, lines: Sequence[Line]) -> None:
         await publish_lines(lines, producer)
 
 
-async def _collect(consumer: Any, count: int) -> list[tuple[str, bytes]]:
-    records: list[tuple[str, bytes]] = []
+async def _collect(consumer: Any, count: int) -> dict[bytes, tuple[str, bytes]]:
+    """Topic and value of each article's outcome. A redelivered article brings the same one again."""
+    records: dict[bytes, tuple[str, bytes]] = {}
     while len(records) < count:
         found = await consumer.getmany(timeout_ms=int(_PATIENCE_SEC * 1000))
         if not found:
             raise StillhouseError(
                 f"{len(records)} of {count} outcomes came back.", action="Run `stillhouse run` to see the stages' logs."
             )
-        records += [(raw.topic, raw.value) for batch in found.values() for raw in batch]
+        records |= {raw.key: (raw.topic, raw.value) for batch in found.values() for raw in batch}
     return records
 
 
@@ -134,6 +136,7 @@ def _summary(
         "stream_articles_per_sec": round(count / statistics.median(streamed), 2),
         "stream_sec": round(statistics.median(streamed), 1),
         "stream_share_of_cascade": round(ratio, 3),
+        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "gates": {"closed_share": round(stages["probe"] / max(1, stages.total()), 3)},
     }
 
