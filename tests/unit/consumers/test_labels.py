@@ -35,7 +35,7 @@ def test_redelivered_records_are_stored_once_per_partition(stage):
 
 def test_a_restarted_embedded_broker_counts_anew(stage):
     feed(stage, record(0))
-    feed(LabelsStage(stage.store, cluster="two"), record(0))
+    feed(LabelsStage(stage.store, cluster="two"), record(0, version="v2"))
     assert len(stage.store.labels()) == 2
 
 
