@@ -35,6 +35,8 @@ from producers.publish import publish_lines, raw_producer
 
 _OUTCOMES = (SCORED, REJECTED, DEAD)
 _PATIENCE_SEC = 120.0
+_WARM_UP = 64
+"""Articles before the first measurement: weights are read from disk and kernels made for new lengths."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ def measure_stream(settings: Settings, plan: StreamPlan) -> dict[str, Any]:
     """All figures as one JSON-able mapping."""
     cascade = load_cascade(settings)
     lines = [Line(i + 1, encode(a.to_dict()), a) for i, a in enumerate(plan.articles)]
+    _cascade_alone(cascade, lines[:_WARM_UP], settings.batch)
     alone, streamed, records = [], [], list[dict[str, Any]]()
     for _ in range(plan.repeats):
         forget(cascade)
