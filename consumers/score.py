@@ -32,11 +32,15 @@ class ScoreStage:
         self.recorder.scored([outcome.scored for outcome in outcomes])
         self.recorder.rejected([item.reason for item in judged if isinstance(item, Rejected)])
         scored = iter(outcomes)
-        return [[rejected_message(item)] if isinstance(item, Rejected) else _messages(next(scored)) for item in judged]
+        engine = cascade.models.engine.encode()
+        return [
+            [rejected_message(item)] if isinstance(item, Rejected) else _messages(next(scored), engine)
+            for item in judged
+        ]
 
 
-def _messages(outcome: ScoreOutcome) -> list[Message]:
-    messages = [scored_message(outcome.scored)]
+def _messages(outcome: ScoreOutcome, engine: bytes) -> list[Message]:
+    messages = [scored_message(outcome.scored)._replace(headers=(("engine", engine),))]
     if outcome.request:
         messages.append(Message(ORACLE_REQUESTS, outcome.request.article.id.encode(), outcome.request.to_bytes()))
     return messages
