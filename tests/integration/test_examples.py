@@ -119,4 +119,6 @@ async def test_the_publisher_publishes_an_article(embedded: Settings):
 
 def test_the_page_names_every_example():
     page = (EXAMPLES.parent / "consume.md").read_text()
-    assert [path.name for path in EXAMPLES.iterdir() if path.is_file() and f"examples/{path.name}" not in page] == []
+    programs = {path.name for pattern in ("read_*", "publish_*") for path in EXAMPLES.glob(pattern)}
+    assert len(programs) >= 7
+    assert {name for name in programs if f"examples/{name}" not in page} == set()
