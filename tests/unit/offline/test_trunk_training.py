@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,15 @@ from offline.training.recipes import Training
 from offline.training.targets import build_targets
 from offline.training.trunk import Corpus, TrunkTrainer, validate
 from tests.unit.offline.tiny_gemma import tiny_spec, write_tiny_gemma
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread() -> Iterator[None]:
+    """Products this small are slower on two threads, and waiting threads stall on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -126,10 +136,15 @@ def test_a_share_meets_other_rows_in_each_pass() -> None:
 
 
 def _run_in_process(base: str, folder: str) -> None:
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state(reset_partial_state=True)  # forked from a process that was alone
+    torch.set_num_threads(1)
     make_trainer(Path(base), Path(folder)).run(lambda progress: None)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(120)
 def test_two_processes_take_the_same_steps_as_one(base: Path, tmp_path: Path) -> None:
     from accelerate import debug_launcher
 
