@@ -6,7 +6,6 @@ Each folder mounts its own commands; nothing heavy is imported before one of the
 import atexit
 import contextlib
 import importlib
-import importlib.util
 import sys
 from importlib.metadata import version
 from pathlib import Path
@@ -53,8 +52,7 @@ def build_app() -> typer.Typer:
     producers_cli.register(app, _feed_recorder)
     releasing.register(app)
     for folder in FOLDERS:
-        if importlib.util.find_spec(f"{folder}.cli"):
-            importlib.import_module(f"{folder}.cli").register(app)
+        importlib.import_module(f"{folder}.cli").register(app)
     _merge_groups(app)
     _arrange(app)
     return app

@@ -1,11 +1,9 @@
 """Commands of the models: `score` without Kafka, `weights`, `filters`, and the oracle's."""
 
-import importlib
-import importlib.util
-
 import typer
 
 from models.filters_cli import filters
+from models.oracle import cli as oracle
 from models.score_cli import score
 
 
@@ -14,8 +12,7 @@ def register(app: typer.Typer) -> None:
     app.command()(score)
     app.command()(weights)
     app.add_typer(filters, name="filters")
-    if importlib.util.find_spec("models.oracle") and importlib.util.find_spec("models.oracle.cli"):
-        importlib.import_module("models.oracle.cli").register(app)
+    oracle.register(app)
 
 
 def weights() -> None:
