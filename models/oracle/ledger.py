@@ -86,6 +86,7 @@ class Ledger:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._owner = Owner(path.parent / "owners")
+        self._underway: set[str] = set()
         self._mutex = threading.Lock()
         self._db = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode=WAL")
@@ -99,7 +100,7 @@ class Ledger:
                 "SELECT state, owner, estimate_usd, cost_usd, replay FROM asks WHERE key = ?", (intent.key,)
             ).fetchone()
             state, owner, estimate_usd, cost_usd, replay = row or ("postponed", "", 0.0, 0.0, 0)
-            if state == "asked" and (not owner or not self._owner.is_dead(owner)):
+            if state == "asked" and self._goes_on(intent.key, owner):
                 return Busy()
             if state == "asked" and estimate_usd > 0:
                 state, cost_usd = "failed", cost_usd + estimate_usd
@@ -112,11 +113,12 @@ class Ledger:
             self._db.execute(
                 "INSERT OR REPLACE INTO asks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)", (*call, *money, owner)
             )
+            self._underway.add(intent.key)
             return None
 
     def postpone(self, key: str, cost_usd: float) -> None:
         """The call ended without an outcome and may be sent again; `cost_usd` is what it cost, often nothing."""
-        with self._transaction():
+        with self._end(key):
             self._db.execute(
                 "UPDATE asks SET state = 'postponed', cost_usd = cost_usd + ? WHERE key = ?", (cost_usd, key)
             )
@@ -125,7 +127,7 @@ class Ledger:
         self, key: str, state: Literal["answered", "failed"], outcome: dict[str, Any], cost_usd: float
     ) -> Finished:
         """Store the end of an ask; `cost_usd` is that of the last call. Returns it with the cost of all its calls."""
-        with self._transaction():
+        with self._end(key):
             (before,) = self._db.execute("SELECT cost_usd FROM asks WHERE key = ?", (key,)).fetchone()
             self._update(key, state, before + cost_usd, orjson.dumps(outcome))
         return Finished(state, outcome, before + cost_usd)
@@ -185,6 +187,12 @@ class Ledger:
             self._db.close()
         self._owner.close()
 
+    def _goes_on(self, key: str, owner: str) -> bool:
+        """True if the call of an intent may still be answered; ours may be one whose end could not be written."""
+        if owner == self._owner.name:
+            return key in self._underway
+        return not owner or not self._owner.is_dead(owner)
+
     def _finished(self, key: str) -> Finished | None:
         row = self._db.execute(
             "SELECT state, outcome, cost_usd, replay FROM asks WHERE key = ? AND state IN ('answered', 'failed')",
@@ -196,6 +204,14 @@ class Ledger:
         self._db.execute(
             "UPDATE asks SET state = ?, cost_usd = ?, outcome = ? WHERE key = ?", (state, cost_usd, outcome, key)
         )
+
+    @contextmanager
+    def _end(self, key: str) -> Iterator[None]:
+        try:
+            with self._transaction():
+                yield
+        finally:
+            self._underway.discard(key)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
