@@ -101,6 +101,8 @@ async def test_a_setting_that_others_made_survives(apache, tmp_path, stream_sett
 
     settings = apache.settings(tmp_path)
     async with topics.admin_client(settings) as admin:
+        await topics.apply(admin, settings)
+        await _shows(admin, settings, TOPICS, [])
         own = {"segment.bytes": "2097152", "retention.ms": "5"}
         await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, DEAD, own)])
         await _shows(admin, settings, TOPICS, [(DEAD, "configure")])
