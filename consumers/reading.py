@@ -1,15 +1,27 @@
-"""Reading along: records of a topic up to its present end, or as they come."""
+"""Reading along: records of a topic up to its present end, or as they come; and how far others have read."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    KafkaError,
+    NotCoordinatorForGroupError,
+)
 
 from consumers.kafka import browser, no_broker, to_record
 from consumers.records import Record
 from core.settings import Settings
+
+_NO_COORDINATOR = (GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError)
+_COORDINATOR_SEC = 15.0
+_COORDINATOR_PAUSE_SEC = 0.2
 
 
 @asynccontextmanager
@@ -58,3 +70,24 @@ async def end_offsets(
     while unknown := [partition for partition in filled if consumer.highwater(partition) is None]:
         await consumer.getmany(*unknown, timeout_ms=200, max_records=1)
     return ends | {partition: consumer.highwater(partition) for partition in filled}
+
+
+async def committed_offsets(
+    admin: AIOKafkaAdminClient, group: str, partitions: Sequence[TopicPartition]
+) -> dict[TopicPartition, int]:
+    """The group's offset on each partition where it has committed one.
+
+    On a new cluster, the first question about any group makes Kafka create the topic of all offsets; until that has a
+    leader, as after a broker's restart, there is no coordinator to answer.
+    """
+    deadline = time.monotonic() + _COORDINATOR_SEC
+    while True:
+        try:
+            # Naming the partitions matters: the embedded broker cannot answer for all of a group at once.
+            known = await admin.list_consumer_group_offsets(group, partitions=list(partitions))
+        except _NO_COORDINATOR:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(_COORDINATOR_PAUSE_SEC)
+        else:
+            return {partition: committed.offset for partition, committed in known.items() if committed.offset >= 0}

@@ -11,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from consumers.kafka import no_broker
-from consumers.reading import end_offsets, reader
+from consumers.reading import committed_offsets, end_offsets, reader
 from consumers.topics import admin_client
 from core.settings import Settings
 from core.topics import DEAD, GATED, ORACLE_LABELS, ORACLE_REQUESTS, RAW, REJECTED, SCORED
@@ -93,9 +93,9 @@ async def _sample(settings: Settings, admin: AIOKafkaAdminClient, consumer: AIOK
     partitions = await _partitions(admin, SOURCES[stage])
     begins = await consumer.beginning_offsets(partitions)
     ends = await end_offsets(settings, consumer, partitions)
-    committed = await admin.list_consumer_group_offsets(f"{settings.group_prefix}.{stage}", partitions=partitions)
+    committed = await committed_offsets(admin, f"{settings.group_prefix}.{stage}", partitions)
     # A partition without a commit is read from its beginning.
-    done = sum(max(begins[p], committed[p].offset if p in committed else -1) for p in partitions)
+    done = sum(max(begins[p], committed.get(p, 0)) for p in partitions)
     return Sample(time.monotonic(), sum(ends.values()), done)
 
 
