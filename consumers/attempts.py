@@ -85,6 +85,7 @@ class SqliteAttempts:
         self._self = Owner(state / "owners")
         self._owner = self._self.name
         self._notes = itertools.count()
+        self._open = True
         self._mutex = threading.Lock()
         self._db = sqlite3.connect(state / "attempts.db", timeout=10, isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode=WAL")
@@ -111,7 +112,8 @@ class SqliteAttempts:
             yield
         finally:
             with self._mutex:
-                self._db.execute("DELETE FROM running WHERE owner = ? AND note = ?", (self._owner, note))
+                if self._open:  # a batch may outlast the drain; closing has erased its note
+                    self._db.execute("DELETE FROM running WHERE owner = ? AND note = ?", (self._owner, note))
 
     def forget(self, stage: str, records: Sequence[Record]) -> None:
         with self._mutex:
@@ -122,8 +124,9 @@ class SqliteAttempts:
                 )
 
     def close(self) -> None:
-        """A clean end: nothing is in hand."""
+        """A clean end: what is still in hand was not fatal."""
         with self._mutex:
+            self._open = False
             self._db.execute("DELETE FROM running WHERE owner = ?", (self._owner,))
             self._db.close()
         self._self.close()

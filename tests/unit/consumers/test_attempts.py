@@ -21,7 +21,9 @@ class Process:
         self.attempts = SqliteAttempts(state)
 
     def die(self) -> None:
+        """The kernel drops the lock, and nothing more is written."""
         fcntl.flock(self.attempts._self._stream, fcntl.LOCK_UN)
+        self.attempts._open = False
         self.attempts._db.close()
 
 
@@ -70,6 +72,13 @@ def test_a_living_process_is_not_counted(tmp_path):
         assert len(second.plan("stage", batch(8))) == 1
     first.close()
     assert len(second.plan("stage", batch(8))) == 1
+
+
+def test_a_batch_that_outlasts_the_end_leaves_no_note(tmp_path):
+    ending = SqliteAttempts(tmp_path)
+    with ending.running("stage", [record for _, record in batch(8)]):
+        ending.close()
+    assert len(SqliteAttempts(tmp_path).plan("stage", batch(8))) == 1
 
 
 def test_stages_do_not_share_their_histories(tmp_path):
