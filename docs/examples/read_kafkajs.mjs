@@ -1,8 +1,17 @@
-// The same in JavaScript: npm install kafkajs, then node read_kafkajs.mjs [host:port]
-import { Kafka, logLevel } from "kafkajs";
+// The same in JavaScript: npm install kafkajs fzstd, then node read_kafkajs.mjs [host:port]
+import kafkajs from "kafkajs";
+import { decompress } from "fzstd";
+
+const { CompressionCodecs, CompressionTypes, Kafka, logLevel } = kafkajs;
+
+// Our records are compressed with zstd, which kafkajs leaves to a library of your choice.
+CompressionCodecs[CompressionTypes.ZSTD] = () => ({ decompress: async (bytes) => Buffer.from(decompress(bytes)) });
 
 const kafka = new Kafka({ brokers: [process.argv[2] ?? "127.0.0.1:19092"], logLevel: logLevel.ERROR });
 const consumer = kafka.consumer({ groupId: "my-kafkajs-reader" });
+consumer.on(consumer.events.CRASH, ({ payload }) => {
+  if (!payload.restart) process.exitCode = 1;
+});
 
 await consumer.connect();
 await consumer.subscribe({ topic: "articles.scored", fromBeginning: true });

@@ -1,8 +1,8 @@
 """The programs of docs/consume.md, run as a reader would run them, where their client is installed."""
 
 import asyncio
-import importlib.util
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -17,39 +17,40 @@ from core import topics
 from core.settings import Settings
 from tests.integration.test_board import board, verdicts
 from tests.support.board_records import articles, stream
-from tests.support.kafka import read
+from tests.support.kafka import Broker, read
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 NODE = shutil.which("node")
 HAS_KCAT = bool(shutil.which("kcat") and shutil.which("jq"))
-
-
-def has_module(name: str) -> bool:
-    return importlib.util.find_spec(name) is not None
+LIBRDKAFKA = re.compile(r"librdkafka (\d+)\.(\d+)")
 
 
 def has_kafkajs() -> bool:
-    command = [NODE or "", "-e", "require('kafkajs')"]
+    command = [NODE or "", "-e", "require('kafkajs'); require('fzstd')"]
     return bool(NODE) and subprocess.run(command, capture_output=True, cwd=EXAMPLES).returncode == 0
+
+
+def kcat_speaks_to(broker: Broker) -> bool:
+    """librdkafka 2.0 (Debian 12's kcat) misreads the embedded broker's first answer; 2.16 reads it."""
+    version = LIBRDKAFKA.search(subprocess.run(["kcat", "-V"], capture_output=True, text=True).stdout)
+    return broker.kind == "apache" or (version is not None and (int(version[1]), int(version[2])) > (2, 0))
 
 
 READERS = [
     pytest.param([sys.executable, "read_aiokafka.py"], id="aiokafka"),
     pytest.param([sys.executable, "read_faststream.py"], id="faststream"),
+    pytest.param([sys.executable, "read_confluent.py"], id="confluent"),
     pytest.param(
-        [sys.executable, "read_confluent.py"],
-        id="confluent",
-        marks=pytest.mark.skipif(not has_module("confluent_kafka"), reason="confluent-kafka is not installed"),
-    ),
-    pytest.param(
-        ["sh", "read_kcat.sh"],
+        ["bash", "read_kcat.sh"],
         id="kcat",
-        marks=pytest.mark.skipif(not HAS_KCAT, reason="kcat and jq are not installed"),
+        marks=pytest.mark.skipif(not HAS_KCAT, reason="kcat and jq are missing: apt-get install kcat jq"),
     ),
     pytest.param(
         [NODE, "read_kafkajs.mjs"],
         id="kafkajs",
-        marks=pytest.mark.skipif(not has_kafkajs(), reason="no node with kafkajs"),
+        marks=pytest.mark.skipif(
+            not has_kafkajs(), reason="kafkajs is missing: npm install --no-save --no-package-lock kafkajs fzstd"
+        ),
     ),
 ]
 
@@ -90,12 +91,14 @@ async def titles_printed(command: list[str], wanted: int, timeout_sec: float = 6
 
 
 @pytest.mark.parametrize("command", READERS)
-async def test_a_reader_prints_what_was_scored(embedded: Settings, command: list[str]):
+async def test_a_reader_prints_what_was_scored(stream_settings: Settings, broker: Broker, command: list[str]):
+    if "read_kcat.sh" in command and not kcat_speaks_to(broker):
+        pytest.skip("this kcat is too old for the embedded broker")
     made = list(stream(articles(60, seed=3), seed=3))
-    await publish(embedded, made)
+    await publish(stream_settings, made)
     wanted = expected(made)
     assert len(wanted) > 3
-    assert await titles_printed([*command, embedded.bootstrap], len(wanted)) == wanted
+    assert await titles_printed([*command, stream_settings.bootstrap], len(wanted)) == wanted
 
 
 @pytest.mark.skipif(not NODE, reason="node is not installed")
