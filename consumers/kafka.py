@@ -20,6 +20,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.producer.message_accumulator import BatchBuilder
 from aiokafka.structs import ConsumerRecord
 
+from consumers import header_names  # noqa: F401  # for what importing it does
 from consumers.dead import TOO_LARGE
 from consumers.records import Message, Record
 from core.article import MAX_BYTES

@@ -5,6 +5,8 @@ from collections import Counter, defaultdict
 from functools import partial
 
 import orjson
+from aiokafka.producer import message_accumulator
+from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
 from consumers import runtime
 from consumers.dead import DeadLetter
@@ -78,6 +80,26 @@ async def test_headers_that_are_not_text_block_nothing(stream_settings):
     assert letter.original.headers == keyless.headers
 
 
+class BytesName(str):
+    """A header name that a C client may write, which is not UTF-8."""
+
+    def encode(self, *_) -> bytes:
+        return b"caf\xe9"
+
+
+async def test_header_names_that_are_not_utf8_block_nothing(stream_settings, monkeypatch):
+    odd = ((BytesName("name"), b"value"), ("source", b"feed"))
+    articles = [article(f"a{i}")._replace(headers=odd if i == 7 else ()) for i in range(20)]
+    with monkeypatch.context() as c_client:
+        c_client.setattr(message_accumulator, "DefaultRecordBatchBuilder", _DefaultRecordBatchBuilderPy)
+        await publish(stream_settings, [*articles, Message(RAW, b"bad", b"{no json", odd)])
+    async with open_stream(stream_settings, STAGES, fake_loader(stream_settings)):
+        await await_outcomes(stream_settings, {message.key for message in articles} | {b"bad"})
+    (letter,) = map(DeadLetter.from_record, await read(stream_settings, DEAD))
+    assert (letter.original.key, letter.reason) == (b"bad", "not_json")
+    assert letter.original.headers == (("caf\ufffd", b"value"), ("source", b"feed"))
+
+
 async def test_a_record_that_fails_is_found_by_halving(stream_settings):
     articles = [article(f"a{i}") for i in range(40)]
     articles[17] = article("a17", f"{FAILS} and some more words")
@@ -134,7 +156,7 @@ async def test_redelivery_gives_equal_bytes_in_any_batch(stream_settings):
     await publish(stream_settings, articles)
     outcomes = []
     for batch in (64, 7, 1):
-        settings = stream_settings.model_copy(update={"batch": batch, "group_prefix": f"again-{batch}"})
+        settings = stream_settings.model_copy(update={"batch": batch, "group_prefix": f"{stream_settings.group_prefix}-{batch}"})
         async with open_stream(settings, STAGES, fake_loader(settings)):
             records = await await_outcomes(settings, {message.key for message in articles})
             await wait_until_read(settings)
