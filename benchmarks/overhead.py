@@ -18,6 +18,7 @@ from consumers.screen import ScreenStage
 from core.calibration import Gate
 from core.cascade import Cascade, Judged, Models, ProbeOutput, ScorerInput
 from core.claims import MemoryClaims
+from core.commerce import CommerceThresholds
 from core.errors import RefusedRecord, StillhouseError, TransientError
 from core.messages import encode
 from core.package import FilterPackage, load_package
@@ -135,7 +136,7 @@ async def _run(packages: Mapping[str, FilterPackage], count: int, seed: int) -> 
 
 
 def _cascade(packages: Mapping[str, FilterPackage]) -> Cascade:
-    models = Models(NoEncoder(), NoProbes(packages), NoScorer(packages), commerce_threshold=1.0)
+    models = Models(NoEncoder(), NoProbes(packages), NoScorer(packages), CommerceThresholds(rejected_at=1.01))
     releases = ReleaseSet({name: (p.spec.version, p.manifest_sha256) for name, p in packages.items()})
     return Cascade(releases, packages, models)
 

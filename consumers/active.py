@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from consumers.metrics import Recorder, SilentRecorder
 from core.cascade import Cascade
+from core.commerce import COMMERCE
 from core.errors import PackageError, RefusedRecord, StillhouseError
 from core.messages import decode_object
 from core.package import load_package
@@ -24,7 +25,6 @@ SETTLE_SEC = 1.0
 """A trunk and its filters are announced one after the other: they are loaded as one set."""
 
 _RETRY_SEC = 60.0
-COMMERCE = "commerce"
 
 
 class Announcement(NamedTuple):

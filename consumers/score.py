@@ -7,7 +7,7 @@ from consumers.active import Active
 from consumers.metrics import StageRecorder
 from consumers.records import Message, Outcome, Record
 from consumers.screen import rejected_message, scored_message, silent
-from core.cascade import ScoreOutcome
+from core.cascade import Judged, ScoreOutcome
 from core.messages import Gated, Rejected
 from core.topics import GATED, ORACLE_REQUESTS
 
@@ -28,18 +28,17 @@ class ScoreStage:
         cascade = self.active.cascade
         judged = [cascade.judge(gated) for gated in batch]
         with self.recorder.model():
-            outcomes = cascade.score([item for item in judged if not isinstance(item, Rejected)])
-        self.recorder.scored([outcome.scored for outcome in outcomes])
-        self.recorder.rejected([item.reason for item in judged if isinstance(item, Rejected)])
-        scored = iter(outcomes)
+            scored = iter(cascade.score([item for item in judged if isinstance(item, Judged)]))
+        outcomes = [next(scored) if isinstance(item, Judged) else item for item in judged]
+        self.recorder.scored([outcome.scored for outcome in outcomes if isinstance(outcome, ScoreOutcome)])
+        self.recorder.rejected([outcome.reason for outcome in outcomes if isinstance(outcome, Rejected)])
         engine = cascade.models.engine.encode()
-        return [
-            [rejected_message(item)] if isinstance(item, Rejected) else _messages(next(scored), engine)
-            for item in judged
-        ]
+        return [_messages(outcome, engine) for outcome in outcomes]
 
 
-def _messages(outcome: ScoreOutcome, engine: bytes) -> list[Message]:
+def _messages(outcome: ScoreOutcome | Rejected, engine: bytes) -> list[Message]:
+    if isinstance(outcome, Rejected):
+        return [rejected_message(outcome)]
     messages = [scored_message(outcome.scored)._replace(headers=(("engine", engine),))]
     if outcome.request:
         messages.append(Message(ORACLE_REQUESTS, outcome.request.article.id.encode(), outcome.request.to_bytes()))

@@ -7,7 +7,7 @@ from consumers.active import Active
 from consumers.metrics import SilentRecorder, StageRecorder
 from consumers.records import Message, Outcome, Record
 from core.article import Article, decode_article
-from core.cascade import Cascade, Judged
+from core.cascade import Cascade, Judged, ScoreOutcome
 from core.claims import ClaimStore
 from core.errors import RefusedRecord
 from core.messages import Gated, Rejected, Scored
@@ -44,8 +44,9 @@ class ScreenStage:
         match answer:
             case Rejected():
                 return [rejected_message(answer)]
-            case Judged(open=()):
+            case Judged(asked=()):
                 (outcome,) = cascade.score([answer])
+                assert isinstance(outcome, ScoreOutcome)  # nothing is doubted
                 self.recorder.scored([outcome.scored])
                 return [scored_message(outcome.scored)]
             case Judged():

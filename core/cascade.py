@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from core.article import Article
 from core.calibration import Stage
 from core.claims import Claim, ClaimStore
+from core.commerce import COMMERCE, CommerceThresholds, probability
 from core.errors import RefusedRecord
 from core.messages import FilterResult, Gated, OracleAsk, OracleRequest, Rejected, Scored
 from core.package import FilterPackage
@@ -38,7 +39,7 @@ class ProbeOutput:
 
 @dataclass(frozen=True, slots=True)
 class ScorerInput:
-    """One article for the scorer; only `filters` are to be computed."""
+    """One article for the scorer; only `filters` are to be computed. COMMERCE among them asks for its commerce head."""
 
     text: str
     embedding: Vector
@@ -56,7 +57,7 @@ class Probes(Protocol):
     """Every filter's probe, and the commerce head, over one embedding."""
 
     def commerce(self, embedding: Vector) -> float:
-        """Calibrated probability that the article sells rather than reports."""
+        """Calibrated probability that the article sells rather than reports, rounded to 3 decimals."""
 
     def predict(self, embedding: Vector) -> Mapping[str, ProbeOutput]:
         """Output of each filter's probe by filter name."""
@@ -66,12 +67,12 @@ class Scorer(Protocol):
     """The language model with all heads. Results must not depend on the batch either."""
 
     def score(self, inputs: Sequence[ScorerInput]) -> list[Mapping[str, Vector]]:
-        """Per input: raw output [dimensions] on the oracle's scale, by filter name."""
+        """Per input: raw output [dimensions] on the oracle's scale, by filter name; for COMMERCE [1], a logit."""
 
 
 @dataclass(frozen=True)
 class Models:
-    """What predicts, loaded for one release set. `commerce_threshold` is the shipped one.
+    """What predicts, loaded for one release set.
 
     `engine` names the library and number type that score: between engines only the parity bounds hold.
     """
@@ -79,18 +80,27 @@ class Models:
     encoder: Encoder
     probes: Probes
     scorer: Scorer
-    commerce_threshold: float
+    commerce: CommerceThresholds
     engine: str = ""
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A gated article with the filters that are to be scored; the others are answered by the probe."""
+    """A gated article with the filters that are to be scored; the others are answered by the probe.
+
+    `doubted`: whether it is commerce is to be read, too.
+    """
 
     gated: Gated
     commerce: float
     probes: Mapping[str, ProbeOutput]
     open: tuple[str, ...]
+    doubted: bool = False
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The heads that the scorer is asked for; none: no model is needed any more."""
+        return (*self.open, COMMERCE) if self.doubted else self.open
 
 
 @dataclass(frozen=True)
@@ -136,19 +146,27 @@ class Cascade:
 
     def judge(self, gated: Gated) -> Judged | Rejected:
         """Commerce, probes and gates on the embedding alone."""
-        commerce = round(self.models.probes.commerce(gated.embedding), 3)
-        if commerce >= self.models.commerce_threshold:
-            return Rejected(gated.article, "commerce", f"at least {self.models.commerce_threshold:g}", commerce)
+        commerce, thresholds = self.models.probes.commerce(gated.embedding), self.models.commerce
+        if commerce >= thresholds.rejected_at:
+            return Rejected(gated.article, COMMERCE, f"at least {thresholds.rejected_at:g}", commerce)
         probes = self.models.probes.predict(gated.embedding)
         open_filters = tuple(n for n, p in self.packages.items() if self._is_open(p, gated.article, probes[n].gate))
-        return Judged(gated, commerce, probes, open_filters)
+        return Judged(gated, commerce, probes, open_filters, thresholds.doubts(commerce))
 
-    def score(self, batch: Sequence[Judged]) -> list[ScoreOutcome]:
-        """Score the open filters of each article and compose the records."""
-        waiting = [judged for judged in batch if judged.open]
-        inputs = [ScorerInput(model_text(j.gated.article), j.gated.embedding, j.open) for j in waiting]
+    def score(self, batch: Sequence[Judged]) -> list[ScoreOutcome | Rejected]:
+        """Score the open filters of each article and compose the records; reject what turns out to be commerce."""
+        waiting = [judged for judged in batch if judged.asked]
+        inputs = [ScorerInput(model_text(j.gated.article), j.gated.embedding, j.asked) for j in waiting]
         raw = iter(self.models.scorer.score(inputs) if inputs else [])
-        return [self._compose(judged, next(raw) if judged.open else {}) for judged in batch]
+        return [self._answer(judged, next(raw) if judged.asked else {}) for judged in batch]
+
+    def _answer(self, judged: Judged, raw: Mapping[str, Vector]) -> ScoreOutcome | Rejected:
+        if not judged.doubted:
+            return self._compose(judged, raw)
+        commerce, thresholds = probability(float(raw[COMMERCE][0])), self.models.commerce
+        if thresholds.confirms(commerce):
+            return Rejected(judged.gated.article, COMMERCE, f"read: at least {thresholds.confirmed_at:g}", commerce)
+        return self._compose(replace(judged, commerce=commerce), raw)
 
     def _is_open(self, package: FilterPackage, article: Article, gate_score: float) -> bool:
         if not self.gates:

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from core.commerce import COMMERCE
 from core.errors import PackageError
 from core.package import MANIFEST, TrunkRef, load_manifest, load_package
 from core.releases import RELEASES_FILE, Activation, find_package, load_activation
 from core.spec import VERSION_PATTERN, load_spec
 
 Kind = Literal["filter", "trunk", "commerce"]
-COMMERCE = "commerce"
 TRUNKS = "trunks"
 
 

@@ -1,38 +1,49 @@
-"""The commerce head: one probability that a text sells rather than reports, from the article's embedding."""
+"""The commerce package: a head over the embedding, and one that reads the trunk's state where that is in doubt."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.calibration import Gate
+from core.commerce import CommerceThresholds
 from core.errors import PackageError
-from core.package import EncoderRef, load_manifest, read_json
-from models.heads import Perceptron
+from core.package import EncoderRef, TrunkRef, load_manifest, read_json
+from models.heads import Perceptron, load_head
+
+EMBEDDING_HEAD, READING_HEAD, THRESHOLDS = "head.safetensors", "reading.safetensors", "thresholds.json"
 
 
 @dataclass(frozen=True)
-class CommerceHead:
-    """`threshold`: from which probability on an article is rejected. `encoder`: what the whole set embeds with."""
+class CommercePackage:
+    """`encoder`: what the whole set embeds with. `trunk`: None where the embedding decides alone."""
 
-    head: Perceptron
-    threshold: float
-    encoder: EncoderRef
+    folder: Path
     manifest_sha256: str
+    encoder: EncoderRef
+    trunk: TrunkRef | None
+    thresholds: CommerceThresholds
+    head: Perceptron
+
+    def reading_head(self, inputs: int) -> Perceptron:
+        """The head over [trunk state, embedding] for texts that the first one leaves in doubt."""
+        return load_head(self.folder / READING_HEAD, inputs, 1)
 
 
-def load_commerce(folder: Path) -> CommerceHead:
+def load_commerce(folder: Path) -> CommercePackage:
     """Load and verify filters/commerce/v{n}.
 
     Raises:
         PackageError: a file is missing, changed, or does not fit; the message names it.
     """
     manifest, digest = load_manifest(folder)
+    thresholds = read_json(folder / THRESHOLDS, CommerceThresholds)
     if manifest.encoder is None:
-        raise PackageError(f"{folder / 'manifest.json'}: names no encoder.", action="Release the commerce head again.")
-    gate = read_json(folder / "gate.json", Gate)
-    if gate.threshold is None:
-        raise PackageError(f"{folder / 'gate.json'}: has no threshold.", action="Release the commerce head again.")
-    head = Perceptron.load(folder / "head.safetensors")
+        raise _unusable(folder / "manifest.json", "names no encoder")
+    if (thresholds.doubted_at is None) != (manifest.trunk is None):
+        raise _unusable(folder / "manifest.json", f"names a trunk if, and only if, {THRESHOLDS} doubts")
+    head = Perceptron.load(folder / EMBEDDING_HEAD)
     if head.outputs != 1:
-        raise PackageError(f"{folder / 'head.safetensors'}: has {head.outputs} outputs, one is expected.",
-                           action="Release the commerce head again.")  # fmt: skip
-    return CommerceHead(head, gate.threshold, manifest.encoder, digest)
+        raise _unusable(folder / EMBEDDING_HEAD, f"has {head.outputs} outputs, one is expected")
+    return CommercePackage(folder, digest, manifest.encoder, manifest.trunk, thresholds, head)
+
+
+def _unusable(path: Path, fault: str) -> PackageError:
+    return PackageError(f"{path}: {fault}.", action="Release the commerce head again.")

@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from core.cascade import ProbeOutput
+from core.commerce import probability
 from core.errors import PackageError
 
 Vector = NDArray[np.float32]
@@ -110,8 +111,8 @@ class HeadProbes:
     probes: Mapping[str, Perceptron]
 
     def commerce(self, embedding: Vector) -> float:
-        """Probability that the article sells rather than reports."""
-        return sigmoid(float(self.commerce_head(embedding)[0]))
+        """Probability that the article sells rather than reports, rounded to 3 decimals."""
+        return probability(float(self.commerce_head(embedding)[0]))
 
     def predict(self, embedding: Vector) -> Mapping[str, ProbeOutput]:
         outputs = {name: probe(embedding) for name, probe in self.probes.items()}

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.cascade import Cascade, Models
+from core.commerce import COMMERCE
 from core.errors import PackageError
-from core.inventory import COMMERCE, TRUNKS
+from core.inventory import TRUNKS
 from core.package import BaseModelRef, EncoderRef, FilterPackage, Manifest, TrunkRef, load_manifest, load_package
 from core.releases import Activation, ReleaseSet, find_package, load_activation
 from core.settings import Settings
-from models.commerce import CommerceHead, load_commerce
+from models.commerce import CommercePackage, load_commerce
 from models.encoder import TextEncoder, load_encoder
 from models.engines.bert import BertWeights
 from models.engines.gemma import GemmaWeights
@@ -81,14 +82,15 @@ class ReleaseLoader:
                 log.warning("filter %s/%s is left out: %s", name, version, error)
         if not filters:
             raise next(iter(faults.values()), PackageError("No filter is active.", action="Run `stillhouse release`."))
-        used = {f.head.trunk for f in filters.values() if f.head.trunk}
+        heads = {name: f.head for name, f in filters.items()} | self._reading(commerce, encoder, versions)
+        used = {head.trunk for head in heads.values() if head.trunk}
         self._trunks = {key: trunk for key, trunk in self._trunks.items() if key in used}
-        scorer = HeadScorer(self._trunks, {name: f.head for name, f in filters.items()})
+        scorer = HeadScorer(self._trunks, heads)
         probes = HeadProbes(commerce.head, {name: f.probe for name, f in filters.items()})
         cascade = Cascade(
             ReleaseSet(versions),
             {name: f.package for name, f in filters.items()},
-            Models(encoder, probes, scorer, commerce.threshold, scorer.engine_name),
+            Models(encoder, probes, scorer, commerce.thresholds, scorer.engine_name),
             gates,
         )
         return LoadedRelease(cascade, faults)
@@ -97,7 +99,7 @@ class ReleaseLoader:
         self,
         name: str,
         version: str,
-        commerce: CommerceHead,
+        commerce: CommercePackage,
         encoder: TextEncoder,
         versions: dict[str, tuple[str, str]],
     ) -> _Filter:
@@ -110,7 +112,8 @@ class ReleaseLoader:
             )
         dimensions = len(package.spec.dimensions)
         probe = load_head(package.folder / "probe.safetensors", encoder.width, dimensions + 1)
-        key, members = self._trunk(package)
+        own = package.has_own_adapter
+        key, members = self._own_trunk(package) if own else self._trunk(package.folder, package.manifest.trunk)
         width = self._trunks[key].width if key else 0
         head = _head(package, width, encoder.width)
         versions |= {name: (version, package.manifest_sha256), **members}
@@ -124,15 +127,25 @@ class ReleaseLoader:
             self._encoders = {ref: load_encoder(engine, weights.path, ref)}
         return self._encoders[ref]
 
-    def _trunk(self, package: FilterPackage) -> tuple[str | None, dict[str, tuple[str, str]]]:
-        """Key of the trunk that the filter's head reads, and the trunk's entry in the release set."""
-        if package.has_own_adapter:
-            key = package.manifest_sha256
-            if key not in self._trunks:
-                log.info("%s has an adapter of its own: it costs a pass of its own", package.spec.name)
-                self._trunks[key] = self._load_trunk(package.folder, package.manifest)
-            return key, {}
-        ref = package.manifest.trunk
+    def _reading(
+        self, commerce: CommercePackage, encoder: TextEncoder, versions: dict[str, tuple[str, str]]
+    ) -> dict[str, FilterHead]:
+        """The scorer's commerce head, if the package has one."""
+        key, members = self._trunk(commerce.folder, commerce.trunk)
+        if key is None:
+            return {}
+        versions |= members
+        return {COMMERCE: FilterHead(key, commerce.reading_head(self._trunks[key].width + encoder.width))}
+
+    def _own_trunk(self, package: FilterPackage) -> tuple[str, dict[str, tuple[str, str]]]:
+        key = package.manifest_sha256
+        if key not in self._trunks:
+            log.info("%s has an adapter of its own: it costs a pass of its own", package.spec.name)
+            self._trunks[key] = self._load_trunk(package.folder, package.manifest)
+        return key, {}
+
+    def _trunk(self, package: Path, ref: TrunkRef | None) -> tuple[str | None, dict[str, tuple[str, str]]]:
+        """Key of the trunk that the heads in this folder read, and the trunk's entry in the release set."""
         if ref is None:
             return None, {}
         folder, manifest = _find_trunk(self._settings, package, ref)
@@ -154,13 +167,13 @@ class ReleaseLoader:
         return self._settings.home / "graphs"
 
 
-def _find_trunk(settings: Settings, package: FilterPackage, ref: TrunkRef) -> tuple[Path, Manifest]:
+def _find_trunk(settings: Settings, package: Path, ref: TrunkRef) -> tuple[Path, Manifest]:
     name = f"{TRUNKS}/{ref.name.removeprefix(f'{TRUNKS}/')}"
     folder = find_package(settings.filters, name, ref.version)
     manifest, digest = load_manifest(folder)
     if digest != ref.sha256:
         raise PackageError(
-            f"{package.folder / 'manifest.json'}: trained on another build of {name}/{ref.version} than {folder}.",
+            f"{package / 'manifest.json'}: trained on another build of {name}/{ref.version} than {folder}.",
             action="Restore the trunk from the same release as the filter.",
         )
     return folder, manifest

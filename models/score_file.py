@@ -62,6 +62,9 @@ def _score(cascade: Cascade, screened: Sequence[_Screened]) -> Iterator[Result]:
     for item in screened:
         if isinstance(item.answer, Judged):
             outcome = next(outcomes)
-            yield Result(item.line, outcome.scored, asked=outcome.request is not None)
+            if isinstance(outcome, Rejected):
+                yield Result(item.line, outcome)
+            else:
+                yield Result(item.line, outcome.scored, asked=outcome.request is not None)
         else:
             yield Result(item.line, item.answer)

@@ -93,7 +93,7 @@ def evaluate(
 def _train_one(
     settings: "Settings", name: str, files: tuple[Path | None, Path | None], out: Path | None
 ) -> dict[str, Any]:
-    from core.inventory import COMMERCE
+    from core.commerce import COMMERCE
     from core.spec import load_spec
     from offline.candidates import candidate_folder, remember_sources, trunk_of
     from offline.training.commerce_package import train_commerce

@@ -13,7 +13,7 @@ import orjson
 from numpy.typing import NDArray
 
 from core.errors import PackageError
-from core.inventory import COMMERCE
+from core.commerce import COMMERCE
 from core.package import TrunkRef, load_manifest
 from core.spec import FilterSpec, load_spec
 from core.text import model_text

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.cascade import Cascade, Models, ProbeOutput, ScorerInput
+from core.commerce import COMMERCE, CommerceThresholds
 from core.package import FilterPackage
 from core.releases import ReleaseSet
 
@@ -30,7 +31,7 @@ class FakeProbes:
     packages: Mapping[str, FilterPackage]
 
     def commerce(self, embedding: np.ndarray) -> float:
-        return float(embedding[0] + 1) / 2
+        return round(float(embedding[0] + 1) / 2, 3)
 
     def predict(self, embedding: np.ndarray) -> dict[str, ProbeOutput]:
         return {
@@ -44,13 +45,22 @@ class FakeScorer:
     packages: Mapping[str, FilterPackage]
 
     def score(self, inputs: Sequence[ScorerInput]) -> list[dict[str, np.ndarray]]:
-        return [
-            {name: numbers(name + item.text, len(self.packages[name].spec.dimensions)) * 10 for name in item.filters}
-            for item in inputs
-        ]
+        return [{name: self._raw(name, item.text) for name in item.filters} for item in inputs]
+
+    def _raw(self, name: str, text: str) -> np.ndarray:
+        if name == COMMERCE:
+            return numbers(name + text, 1) * 8 - 4
+        return numbers(name + text, len(self.packages[name].spec.dimensions)) * 10
 
 
-def fake_cascade(packages: Mapping[str, FilterPackage], commerce_threshold: float = 0.8, gates: bool = True) -> Cascade:
-    models = Models(FakeEncoder(), FakeProbes(packages), FakeScorer(packages), commerce_threshold)
+EMBEDDING_ALONE = CommerceThresholds(rejected_at=0.8)
+
+
+def fake_cascade(
+    packages: Mapping[str, FilterPackage],
+    commerce: CommerceThresholds = EMBEDDING_ALONE,
+    gates: bool = True,
+) -> Cascade:
+    models = Models(FakeEncoder(), FakeProbes(packages), FakeScorer(packages), commerce)
     releases = ReleaseSet({name: (p.spec.version, p.manifest_sha256) for name, p in packages.items()})
     return Cascade(releases, packages, models, gates)

@@ -94,13 +94,22 @@ def write_own_adapter(folder: Path, suffix: str = ".default.weight") -> None:
     resign(folder, trunk=None, base_model=_base(), max_tokens=64)
 
 
-def write_commerce(filters: Path, widths: Widths, threshold: float = 0.9999) -> Path:
+def write_commerce(filters: Path, widths: Widths, rejected_at: float = 0.9999) -> Path:
+    """The embedding decides alone."""
     folder = filters / "commerce" / "v2"
     folder.mkdir(parents=True)
     random_head(widths.embedding, 1, seed=99).save(folder / "head.safetensors")
-    (folder / "gate.json").write_text(json.dumps({"threshold": threshold}))
+    (folder / "thresholds.json").write_text(json.dumps({"rejected_at": rejected_at}))
     write_manifest(folder, Manifest(name="commerce", version="v2", files={}, encoder=_encoder()))
     return folder
+
+
+def make_commerce_doubt(folder: Path, widths: Widths, trunk: TrunkRef | None, confirmed_at: float) -> None:
+    """Every text is read before it counts as commerce."""
+    random_head(widths.state + widths.embedding, 1, seed=98).save(folder / "reading.safetensors")
+    thresholds = {"rejected_at": 1.1, "doubted_at": 1e-4, "confirmed_at": confirmed_at}
+    (folder / "thresholds.json").write_text(json.dumps(thresholds))
+    resign(folder, trunk=trunk)
 
 
 def resign(folder: Path, **changes: object) -> None:

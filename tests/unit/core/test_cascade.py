@@ -1,9 +1,11 @@
 import orjson
 import pytest
+from pydantic import ValidationError
 
 from core.article import Article
-from core.cascade import Judged
+from core.cascade import Judged, ScoreOutcome
 from core.claims import Claim, MemoryClaims
+from core.commerce import CommerceThresholds
 from core.errors import RefusedRecord
 from core.messages import Rejected
 from core.package import load_package
@@ -68,6 +70,43 @@ def test_no_gate_scores_every_filter(cascade, tmp_path):
     assert open_cascade.judge(gated).open == ("first", "second")
 
 
+def test_what_the_embedding_doubts_is_read_and_rejected_or_scored(cascade):
+    """Without a doubt the scorer is not asked; with one, its probability decides and is the one that is published."""
+    reading = fake_cascade(
+        cascade.packages, CommerceThresholds(rejected_at=0.8, doubted_at=0.4, confirmed_at=0.5), gates=True
+    )
+    alone = {n: cascade.judge(gated) for n, gated in enumerate(cascade.embed([article(n) for n in range(60)]))}
+    judged = [reading.judge(gated) for gated in reading.embed([article(n) for n in range(60)])]
+    doubted = [item for item in judged if isinstance(item, Judged) and item.doubted]
+    assert all(item.commerce >= 0.4 for item in doubted)
+    assert {type(item) for item in judged} == {Judged, Rejected}
+    assert [isinstance(item, Rejected) for item in judged] == [isinstance(item, Rejected) for item in alone.values()]
+    outcomes = reading.score(doubted)
+    rejected = [item for item in outcomes if isinstance(item, Rejected)]
+    scored = [item.scored for item in outcomes if isinstance(item, ScoreOutcome)]
+    assert {(item.reason, item.detail) for item in rejected} == {("commerce", "read: at least 0.5")}
+    assert all(item.commerce >= 0.5 for item in rejected)
+    assert scored
+    assert all(item.commerce < 0.5 for item in scored)
+
+
+def test_an_article_with_every_filter_closed_is_still_read_where_commerce_is_in_doubt(tmp_path):
+    package = load_package(write_package(tmp_path, "shut", gate={"threshold": 2.0}, routing={"audit_rate": 0.0}))
+    cascade = fake_cascade({"shut": package}, CommerceThresholds(rejected_at=2.0, doubted_at=0.1, confirmed_at=0.01))
+    (judged,) = [cascade.judge(gated) for gated in cascade.embed([article(1)])]
+    assert (judged.open, judged.asked) == ((), ("commerce",))
+    (outcome,) = cascade.score([judged])
+    assert isinstance(outcome, Rejected)
+
+
+@pytest.mark.parametrize(
+    "thresholds", [{"doubted_at": 0.1}, {"confirmed_at": 0.1}, {"doubted_at": 0.9, "confirmed_at": 0.5}]
+)
+def test_thresholds_that_do_not_fit_together_are_refused(thresholds):
+    with pytest.raises(ValidationError, match="doubted_at"):
+        CommerceThresholds(rejected_at=0.8, **thresholds)
+
+
 def test_order_and_batch_size_do_not_change_a_byte(cascade):
     articles = [article(n) for n in range(30)]
     whole = run(cascade, articles)
@@ -109,7 +148,7 @@ def test_a_share_of_closed_filters_is_scored_and_always_asked(tmp_path):
             tmp_path, "shut", gate={"threshold": 2.0}, routing={"audit_rate": 0.1, "near_threshold_rate": 0.0}
         )
     )
-    cascade = fake_cascade({"shut": package}, commerce_threshold=2.0)
+    cascade = fake_cascade({"shut": package}, CommerceThresholds(rejected_at=2.0))
     judged = [cascade.judge(gated) for gated in cascade.embed([article(n) for n in range(600)])]
     outcomes = cascade.score(judged)
     asked = [outcome.request.filters["shut"] for outcome in outcomes if outcome.request]

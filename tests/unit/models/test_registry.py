@@ -7,12 +7,16 @@ import pytest
 from core.article import Article
 from core.cascade import ScorerInput
 from core.claims import MemoryClaims
+from core.commerce import probability
 from core.errors import PackageError
 from core.messages import Rejected
+from core.package import load_package
+from core.text import model_text
 from models.registry import ReleaseLoader, load_cascade
 from tests.support.release import (
     Widths,
     load_manifest_unchecked,
+    make_commerce_doubt,
     resign,
     tiny_settings,
     write_filter,
@@ -55,6 +59,39 @@ def test_release_set_names_filters_trunk_and_commerce(tmp_path):
     cascade = load_cascade(tiny_settings(tmp_path, ("demo", "other")))
     assert set(cascade.releases.versions) == {"demo", "other", "trunks/tiny", "commerce"}
     assert cascade.models.engine.startswith("openvino-")
+
+
+def test_the_trunk_reads_what_the_commerce_head_doubts(tmp_path, distinct):
+    settings = tiny_settings(tmp_path, ("demo", "other"))
+    (filters,) = settings.filters
+    trunk = load_package(filters / "demo" / "v1").manifest.trunk
+    make_commerce_doubt(filters / "commerce" / "v2", Widths(), trunk, confirmed_at=0.5)
+    cascade = load_cascade(settings)
+    judged = [cascade.judge(gated) for gated in cascade.embed(distinct)]
+    assert all(item.doubted for item in judged)
+    outcomes = cascade.score(judged)
+    expected = [
+        probability(float(cascade.models.scorer.heads["commerce"].head(_features(cascade, item))[0])) for item in judged
+    ]
+    got = [o.commerce if isinstance(o, Rejected) else o.scored.commerce for o in outcomes]
+    assert got == expected
+    assert {isinstance(o, Rejected) for o in outcomes} <= {True, False}
+    assert all(isinstance(o, Rejected) == (p >= 0.5) for o, p in zip(outcomes, expected, strict=True))
+
+
+def _features(cascade, judged):
+    """[trunk state, embedding] of one article."""
+    (trunk,) = cascade.models.scorer._trunks.values()
+    (state,) = trunk.states([model_text(judged.gated.article)])
+    return np.concatenate([state, judged.gated.embedding])
+
+
+def test_a_commerce_package_that_doubts_names_the_trunk_that_reads(tmp_path):
+    settings = tiny_settings(tmp_path)
+    folder = settings.filters[0] / "commerce" / "v2"
+    make_commerce_doubt(folder, Widths(), None, confirmed_at=0.5)
+    with pytest.raises(PackageError, match=r"manifest\.json: names a trunk"):
+        load_cascade(settings)
 
 
 @pytest.mark.parametrize("file", ["head.safetensors", "probe.safetensors", "calibration.json"])
