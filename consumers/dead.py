@@ -8,7 +8,7 @@ import hashlib
 import traceback
 from dataclasses import dataclass
 
-from consumers.records import Headers, Message, Record
+from consumers.records import Headers, Message, Record, whole_number
 from core import topics
 from core.errors import RefusedRecord
 
@@ -110,5 +110,4 @@ def _original_headers(headers: Headers) -> Headers:
 
 
 def _number(facts: dict[str, str], name: str) -> int:
-    text = facts.get(name, "")
-    return int(text) if text.isdecimal() else 0
+    return whole_number(facts.get(name, "").encode()) or 0

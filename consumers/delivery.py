@@ -220,8 +220,8 @@ class Delivery(Generic[T]):
 
 def raw_time_ms(record: Record) -> int:
     """When the article was appended to articles.raw: its own time there, further down the header says it."""
-    carried = record.header(RAW_TIME)
-    return int(carried) if carried and carried.isdigit() else record.timestamp_ms
+    carried = record.number(RAW_TIME)
+    return record.timestamp_ms if carried is None else carried
 
 
 def carried_headers(record: Record) -> Headers:

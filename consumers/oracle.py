@@ -78,9 +78,8 @@ class OracleStage:
     _deciding: asyncio.Lock = field(init=False, default_factory=asyncio.Lock)
 
     def decode(self, record: Record) -> Ask:
-        replays = record.header(REPLAYS) or b"0"
         key = hashlib.sha256(record.body).hexdigest()[:32]
-        return Ask(OracleRequest.from_bytes(record.body), key, int(replays) if replays.isdigit() else 0)
+        return Ask(OracleRequest.from_bytes(record.body), key, record.number(REPLAYS) or 0)
 
     async def handle(self, batch: Sequence[Ask]) -> Sequence[Outcome]:
         """Raises OracleAway after all other calls of the batch have ended; their answers are in the ledger."""

@@ -8,6 +8,15 @@ from core.errors import RefusedRecord, TransientError
 Headers: TypeAlias = tuple[tuple[str, bytes], ...]
 
 
+_MOST_DIGITS = 18
+"""What fits into 64 bits. Longer numbers overflow clocks and metrics, and Python refuses more than 4,300 digits."""
+
+
+def whole_number(header: bytes | None) -> int | None:
+    """The number that a header holds, None where it holds none. Anybody can write headers."""
+    return int(header) if header and header.isdigit() and len(header) <= _MOST_DIGITS else None
+
+
 class Record(NamedTuple):
     """One consumed record, untouched. A missing value (tombstone) is None."""
 
@@ -26,6 +35,9 @@ class Record(NamedTuple):
 
     def header(self, name: str) -> bytes | None:
         return next((value for key, value in self.headers if key == name), None)
+
+    def number(self, name: str) -> int | None:
+        return whole_number(self.header(name))
 
 
 class Message(NamedTuple):

@@ -82,8 +82,7 @@ async def dead_letters(settings: Settings, reason: str | None = None) -> list[Li
 
 
 def replays_of(letter: DeadLetter) -> int:
-    count = letter.original.header(REPLAYS) or b"0"
-    return int(count) if count.isdigit() else 0
+    return letter.original.number(REPLAYS) or 0
 
 
 def replayable(letter: DeadLetter) -> bool:

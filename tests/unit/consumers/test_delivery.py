@@ -140,7 +140,11 @@ async def test_trace_headers_travel_and_the_frame_adds_its_own():
     assert second[RAW_TIME] == b"1005"
 
 
-@pytest.mark.parametrize(("header", "expected"), [(b"12", 12), (b"x1", 1_000), (b"", 1_000), ("١".encode(), 1_000)])
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [(b"12", 12), (b"x1", 1_000), (b"", 1_000), (None, 1_000), ("١".encode(), 1_000), (b"9" * 5_000, 1_000)],
+    ids=["number", "word", "empty", "null", "arabic", "huge"],
+)
 def test_a_raw_time_that_is_no_number_is_ignored(header, expected):
     assert raw_time_ms(record(0, headers=((RAW_TIME, header),))) == expected
 
