@@ -1,5 +1,5 @@
 """Brokers of the delivery suite."""
 
-from tests.support.broker_fixtures import apache, broker, stream_settings
+from tests.support.broker_fixtures import apache_settings, broker, shared_apache, stream_settings
 
-__all__ = ["apache", "broker", "stream_settings"]
+__all__ = ["apache_settings", "broker", "shared_apache", "stream_settings"]

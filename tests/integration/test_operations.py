@@ -63,12 +63,9 @@ async def test_tail_shows_what_is_wanted(stream_settings):
 
 
 async def _shows(admin, settings, wanted, expected):
-    """The plan lists these (topic, action) within 10 s: a broker answers with old settings for a moment.
-
-    Partitions that another test added ("keep") do not count.
-    """
+    """The plan lists these (topic, action) within 10 s: a broker answers with old settings for a moment."""
     for _ in range(100):
-        plan = [c for c in await topics.plan(admin, settings, wanted) if c.action != "keep"]
+        plan = await topics.plan(admin, settings, wanted)
         if (found := [(change.topic, change.action) for change in plan]) == expected:
             return
         await asyncio.sleep(0.1)
@@ -76,13 +73,9 @@ async def _shows(admin, settings, wanted, expected):
 
 
 @pytest.mark.kafka
-async def test_the_topics_table_is_applied(apache, tmp_path, stream_settings):
-    settings = apache.settings(tmp_path)
+async def test_the_topics_table_is_applied(apache_settings):
+    settings = apache_settings
     async with topics.admin_client(settings) as admin:
-        await admin.delete_topics([RAW])
-        while RAW not in await topics.missing(admin):
-            await asyncio.sleep(0.1)
-        await topics.apply(admin, settings)
         await _shows(admin, settings, TOPICS, [])
         raw, *others = TOPICS
         wanted = [Topic(RAW, partitions=15, retention_ms=1_000_000), *others]
@@ -96,12 +89,11 @@ async def test_the_topics_table_is_applied(apache, tmp_path, stream_settings):
 
 
 @pytest.mark.kafka
-async def test_a_setting_that_others_made_survives(apache, tmp_path, stream_settings):
+async def test_a_setting_that_others_made_survives(apache_settings):
     from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-    settings = apache.settings(tmp_path)
+    settings = apache_settings
     async with topics.admin_client(settings) as admin:
-        await topics.apply(admin, settings)
         await _shows(admin, settings, TOPICS, [])
         own = {"segment.bytes": "2097152", "retention.ms": "5"}
         await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, DEAD, own)])
@@ -114,8 +106,8 @@ async def test_a_setting_that_others_made_survives(apache, tmp_path, stream_sett
 
 
 @pytest.mark.kafka
-async def test_missing_topics_are_named(apache, tmp_path, stream_settings):
-    settings = apache.settings(tmp_path)
+async def test_missing_topics_are_named(apache_settings):
+    settings = apache_settings
     async with topics.admin_client(settings) as admin:
         await admin.delete_topics([RAW, DEAD])
         while len(await topics.missing(admin)) < 2:

@@ -100,22 +100,23 @@ def docker_answers() -> bool:
 
 
 async def fresh_topics(settings: Settings) -> None:
-    """Our topics, empty. Brokers delete in the background, so the new ones are awaited."""
-    async with topics.admin_client(settings) as admin:
-        if ours := [topic.name for topic in TOPICS if topic.name in await admin.list_topics()]:
-            await admin.delete_topics(ours)
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                if not set(await admin.list_topics()) & {topic.name for topic in TOPICS}:
-                    await topics.apply(admin, settings)
-                    break
-            except Exception:
-                if time.monotonic() > deadline:
-                    raise
-            await asyncio.sleep(0.1)
-        while await topics.missing(admin):
-            await asyncio.sleep(0.1)
+    """Our topics, empty and as the table says. Brokers delete and create in the background: both are awaited."""
+    names = {topic.name for topic in TOPICS}
+    async with asyncio.timeout(60), topics.admin_client(settings) as admin:
+        if ours := names & set(await admin.list_topics()):
+            await admin.delete_topics(list(ours))
+        while names & set(await admin.list_topics()):
+            await asyncio.sleep(0.05)
+        await topics.apply(admin, settings)
+        while not _all_lead(await admin.describe_topics(list(names))):
+            await asyncio.sleep(0.05)
+
+
+def _all_lead(described: list[dict]) -> bool:
+    """True once each partition has a leader that takes records."""
+    partitions = [partition for topic in described for partition in topic["partitions"]]
+    led = all(partition["leader"] >= 0 and not partition["error_code"] for partition in partitions)
+    return led and len(partitions) == sum(topic.partitions for topic in TOPICS)
 
 
 async def publish(settings: Settings, messages: Sequence[Message]) -> None:
