@@ -156,7 +156,8 @@ async def test_redelivery_gives_equal_bytes_in_any_batch(stream_settings):
     await publish(stream_settings, articles)
     outcomes = []
     for batch in (64, 7, 1):
-        settings = stream_settings.model_copy(update={"batch": batch, "group_prefix": f"{stream_settings.group_prefix}-{batch}"})
+        groups = f"{stream_settings.group_prefix}-{batch}"
+        settings = stream_settings.model_copy(update={"batch": batch, "group_prefix": groups})
         async with open_stream(settings, STAGES, fake_loader(settings)):
             records = await await_outcomes(settings, {message.key for message in articles})
             await wait_until_read(settings)
