@@ -11,6 +11,7 @@ consumer = Consumer(
         "group.id": "my-confluent-reader",
         "auto.offset.reset": "earliest",
         "enable.auto.commit": False,
+        "session.timeout.ms": 6000,  # the embedded broker makes a new group wait about as long
     }
 )
 consumer.subscribe(["articles.scored"])

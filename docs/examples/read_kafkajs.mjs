@@ -8,7 +8,8 @@ const { CompressionCodecs, CompressionTypes, Kafka, logLevel } = kafkajs;
 CompressionCodecs[CompressionTypes.ZSTD] = () => ({ decompress: async (bytes) => Buffer.from(decompress(bytes)) });
 
 const kafka = new Kafka({ brokers: [process.argv[2] ?? "127.0.0.1:19092"], logLevel: logLevel.ERROR });
-const consumer = kafka.consumer({ groupId: "my-kafkajs-reader" });
+// The embedded broker makes a new group wait about as long as its session timeout.
+const consumer = kafka.consumer({ groupId: "my-kafkajs-reader", sessionTimeout: 6000 });
 consumer.on(consumer.events.CRASH, ({ payload }) => {
   if (!payload.restart) process.exitCode = 1;
 });
