@@ -13,6 +13,8 @@ MAX_BYTES = 1 << 20
 
 _TEXT_FIELDS = ("id", "title", "text", "url", "source", "language", "published")
 _MAX_ID_CHARS = 256
+_MAX_DEPTH = 100
+"""Of what is carried in `extra`. orjson reads 1,024 levels and writes 254, and inner topics add some of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ def decode_article(body: bytes) -> Article:
     """Decode one value of articles.raw.
 
     Raises:
-        RefusedRecord: reason `too_large`, `not_utf8`, `not_json`, `not_an_object`, `wrong_type` or `empty`.
+        RefusedRecord: reason `too_large`, `not_utf8`, `not_json`, `not_an_object`, `wrong_type`, `too_deep` or `empty`.
     """
     if len(body) > MAX_BYTES:
         raise RefusedRecord("too_large", f"{len(body)} bytes, the limit is {MAX_BYTES}")
@@ -115,4 +117,17 @@ def _extra(record: dict[str, Any]) -> dict[str, Any]:
     known = {*_TEXT_FIELDS, "tags", "extra"}
     unknown = {key: value for key, value in record.items() if key not in known}
     carried = record.get("extra")
-    return {**carried, **unknown} if isinstance(carried, dict) else unknown
+    extra = {**carried, **unknown} if isinstance(carried, dict) else unknown
+    if _is_deeper(extra, _MAX_DEPTH):
+        raise RefusedRecord("too_deep", f"unknown fields are nested in more than {_MAX_DEPTH} levels")
+    return extra
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    containers = [value]
+    for _ in range(levels):
+        within = (inner for c in containers for inner in (c.values() if isinstance(c, dict) else c))
+        containers = [inner for inner in within if isinstance(inner, dict | list)]
+        if not containers:
+            return False
+    return True

@@ -1,8 +1,10 @@
+import numpy as np
 import orjson
 import pytest
 
 from core.article import MAX_BYTES, Article, content_id, decode_article
 from core.errors import RefusedRecord
+from core.messages import Gated, OracleRequest
 
 
 def raw(**fields) -> bytes:
@@ -35,9 +37,17 @@ def test_a_missing_id_is_derived_from_the_content():
         pytest.param(b'{"title": "' + b"x" * MAX_BYTES + b'"}', "too_large", id="too-large"),
         pytest.param(b"[" * 100_000, "not_json", id="deeply-nested"),
         pytest.param(b'{"title": "x", "id": "' + b"i" * 300 + b'"}', "wrong_type", id="endless-id"),
+        pytest.param(b'{"title": "x", "more": ' + b"[" * 100 + b"]" * 100 + b"}", "too_deep", id="deep-unknown-field"),
+        pytest.param(b'{"title": "x", "a":' * 101 + b"1" + b"}" * 101, "too_deep", id="deep-objects"),
     ],
 )
 def test_what_cannot_be_an_article_is_refused_with_a_named_reason(body, reason):
     with pytest.raises(RefusedRecord) as refusal:
         decode_article(body)
     assert refusal.value.reason == reason
+
+
+def test_what_is_nested_as_far_as_allowed_travels_through_every_topic():
+    article = decode_article(b'{"title": "x", "more": ' + b"[" * 99 + b"]" * 99 + b"}")
+    gated = Gated.from_bytes(Gated(article, np.zeros(2, dtype=np.float32)).to_bytes()).article
+    assert OracleRequest.from_bytes(OracleRequest(gated, {}, "set").to_bytes()).article == article
