@@ -1,13 +1,13 @@
 """The screen stage: raw records to gated, rejected or, where every gate is closed, scored ones."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from consumers.active import Active
 from consumers.metrics import SilentRecorder, StageRecorder
 from consumers.records import Message, Outcome, Record
 from core.article import Article, decode_article
-from core.cascade import Cascade, Judged, ScoreOutcome
+from core.cascade import Judged, ScoreOutcome
 from core.claims import ClaimStore
 from core.errors import RefusedRecord
 from core.messages import Gated, Rejected, Scored
@@ -37,22 +37,24 @@ class ScreenStage:
         with self.recorder.model():
             gated = iter(cascade.embed([item for item in prepared if isinstance(item, Article)]))
             answers = [cascade.judge(next(gated)) if isinstance(item, Article) else item for item in prepared]
+            closed = cascade.score([item for item in answers if isinstance(item, Judged) and not item.asked])
+        scored = [outcome.scored for outcome in closed if isinstance(outcome, ScoreOutcome)]  # nothing is doubted
+        self.recorder.scored(scored)
         self.recorder.rejected([answer.reason for answer in answers if isinstance(answer, Rejected)])
-        return [self._outcome(cascade, answer) for answer in answers]
+        ready = iter(scored)
+        return [_outcome(answer, ready) for answer in answers]
 
-    def _outcome(self, cascade: Cascade, answer: Judged | Rejected | RefusedRecord) -> Outcome:
-        match answer:
-            case Rejected():
-                return [rejected_message(answer)]
-            case Judged(asked=()):
-                (outcome,) = cascade.score([answer])
-                assert isinstance(outcome, ScoreOutcome)  # nothing is doubted
-                self.recorder.scored([outcome.scored])
-                return [scored_message(outcome.scored)]
-            case Judged():
-                return [gated_message(answer.gated)]
-            case RefusedRecord():
-                return answer
+
+def _outcome(answer: Judged | Rejected | RefusedRecord, scored: Iterator[Scored]) -> Outcome:
+    match answer:
+        case Rejected():
+            return [rejected_message(answer)]
+        case Judged(asked=()):
+            return [scored_message(next(scored))]
+        case Judged():
+            return [gated_message(answer.gated)]
+        case RefusedRecord():
+            return answer
 
 
 def rejected_message(rejected: Rejected) -> Message:

@@ -11,12 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Stage = Literal["scorer", "probe"]
+Stage = Literal["probe", "scorer"]
+STAGES: tuple[Stage, Stage] = ("probe", "scorer")
 Floats = NDArray[np.float32] | NDArray[np.float64]
 
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def hundredths(value: float) -> float:
+    """Rounded to 2 decimals, halves to the even one: as numpy.rint does for arrays, where round(value, 2) differs."""
+    return round(value * 100) / 100
 
 
 class Curve(_Frozen):
@@ -51,17 +57,20 @@ class Calibration(_Frozen):
     scorer: Mapping[str, Curve] = {}
     probe: Mapping[str, Curve] = {}
 
+    def curves(self, stage: Stage) -> Mapping[str, Curve]:
+        return self.scorer if stage == "scorer" else self.probe
+
     def apply(self, stage: Stage, dimensions: Sequence[str], raw: Floats) -> dict[str, float]:
         """Calibrated scores on 0-10, rounded to 2 decimals.
 
         Args:
             raw: [dimensions] output of the head on the oracle's scale.
         """
-        curves = self.scorer if stage == "scorer" else self.probe
+        curves = self.curves(stage)
         scores = {}
         for name, value in zip(dimensions, map(float, raw), strict=True):
             curve = curves.get(name)
-            scores[name] = round(min(10.0, max(0.0, curve(value) if curve else value)), 2)
+            scores[name] = hundredths(min(10.0, max(0.0, curve(value) if curve else value)))
         return scores
 
 
@@ -82,7 +91,7 @@ class ConformalBand(_Frozen):
         difficulty = self.sigma(weighted) + self.disagreement * gap
         low = max(0.0, weighted - self.lower * difficulty)
         high = min(10.0, weighted + self.upper * difficulty)
-        return round(low, 2), round(high, 2)
+        return hundredths(low), hundredths(high)
 
 
 class Intervals(_Frozen):
@@ -106,10 +115,14 @@ class Normalisation(_Frozen):
     min_sample: int = Field(default=300, ge=1)
     quantiles: Curve | None = None
 
+    @property
+    def known(self) -> bool:
+        return self.quantiles is not None and self.sample >= self.min_sample
+
     def percentile(self, weighted: float) -> float | None:
-        if self.quantiles is None or self.sample < self.min_sample:
+        if self.quantiles is None or not self.known:
             return None
-        return round(self.quantiles(weighted), 1)
+        return round(self.quantiles(weighted) * 10) / 10
 
 
 class Gate(_Frozen):

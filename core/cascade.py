@@ -8,23 +8,23 @@ embedding that travels with the article: a record is therefore never a mixture o
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.article import Article
-from core.calibration import Stage
 from core.claims import Claim, ClaimStore
 from core.commerce import COMMERCE, CommerceThresholds, probability
 from core.errors import RefusedRecord
-from core.messages import FilterResult, Gated, OracleAsk, OracleRequest, Rejected, Scored
+from core.messages import Gated, OracleRequest, Rejected, Scored
 from core.package import FilterPackage
 from core.releases import ReleaseSet
-from core.routing import Evidence, RoutingDecision, audits_closed, route, route_audited
-from core.scoring import weigh
+from core.routing import audits_closed
 from core.spec import FilterSpec
 from core.text import apply_rules, clean_article, content_hash, model_text
+from core.verdicts import Raw, Verdict, VerdictTable
 
 Vector = NDArray[np.float32]
 
@@ -157,16 +157,27 @@ class Cascade:
         """Score the open filters of each article and compose the records; reject what turns out to be commerce."""
         waiting = [judged for judged in batch if judged.asked]
         inputs = [ScorerInput(model_text(j.gated.article), j.gated.embedding, j.asked) for j in waiting]
-        raw = iter(self.models.scorer.score(inputs) if inputs else [])
-        return [self._answer(judged, next(raw) if judged.asked else {}) for judged in batch]
+        outputs = iter(self.models.scorer.score(inputs) if inputs else [])
+        read = [self._read(judged, next(outputs) if judged.asked else {}) for judged in batch]
+        kept = [answer for answer in read if not isinstance(answer, Rejected)]
+        verdicts = iter(self._table.verdicts([raw for _, raw in kept], self.gates))
+        return [answer if isinstance(answer, Rejected) else self._compose(answer[0], next(verdicts)) for answer in read]
 
-    def _answer(self, judged: Judged, raw: Mapping[str, Vector]) -> ScoreOutcome | Rejected:
-        if not judged.doubted:
-            return self._compose(judged, raw)
-        commerce, thresholds = probability(float(raw[COMMERCE][0])), self.models.commerce
-        if thresholds.confirms(commerce):
-            return Rejected(judged.gated.article, COMMERCE, f"read: at least {thresholds.confirmed_at:g}", commerce)
-        return self._compose(replace(judged, commerce=commerce), raw)
+    @cached_property
+    def _table(self) -> VerdictTable:
+        return VerdictTable(list(self.packages.values()))
+
+    def _read(self, judged: Judged, outputs: Mapping[str, Vector]) -> tuple[Judged, Raw] | Rejected:
+        """What the scorer says of commerce where that is in doubt, and of the filters."""
+        article = judged.gated.article
+        if judged.doubted:
+            commerce, thresholds = probability(float(outputs[COMMERCE][0])), self.models.commerce
+            if thresholds.confirms(commerce):
+                return Rejected(article, COMMERCE, f"read: at least {thresholds.confirmed_at:g}", commerce)
+            judged = replace(judged, commerce=commerce)
+        probes = [judged.probes[name] for name in self.packages]
+        scorer = [outputs.get(name) for name in self.packages]
+        return judged, Raw(article.id, [probe.gate for probe in probes], [probe.raw for probe in probes], scorer)
 
     def _is_open(self, package: FilterPackage, article: Article, gate_score: float) -> bool:
         if not self.gates:
@@ -175,21 +186,10 @@ class Cascade:
             return False
         return package.gate.is_open(gate_score) or audits_closed(package.spec, article.id)
 
-    def _compose(self, judged: Judged, raw: Mapping[str, Vector]) -> ScoreOutcome:
+    def _compose(self, judged: Judged, verdict: Verdict) -> ScoreOutcome:
         article = judged.gated.article
-        results: dict[str, FilterResult] = {}
-        asks: dict[str, OracleAsk] = {}
-        for name, package in self.packages.items():
-            probe, output = judged.probes[name], raw.get(name)
-            audited = self.gates and output is not None and not package.gate.is_open(probe.gate)
-            result, decision = _result(package, article, probe, output, audited)
-            results[name] = result
-            if decision.reason:
-                asks[name] = OracleAsk(
-                    result.version, decision.reason, decision.propensity, result.weighted, result.stage
-                )
-        scored = Scored(article, judged.commerce, results, self.releases.id)
-        request = OracleRequest(article, asks, self.releases.id) if asks else None
+        scored = Scored(article, judged.commerce, verdict.results, self.releases.id)
+        request = OracleRequest(article, verdict.asks, self.releases.id) if verdict.asks else None
         return ScoreOutcome(scored, request)
 
 
@@ -201,40 +201,3 @@ def passes_prefilter(spec: FilterSpec, article: Article) -> bool:
     if rules.languages and article.language and article.language not in rules.languages:
         return False
     return article.source not in rules.exclude_sources
-
-
-def _result(
-    package: FilterPackage, article: Article, probe: ProbeOutput, raw: Vector | None, audited: bool
-) -> tuple[FilterResult, RoutingDecision]:
-    """One filter's result from the scorer's output, or from the probe's where the gate closed it.
-
-    `audited`: the gate closed the filter, and the audit had it scored all the same.
-    """
-    spec = package.spec
-    probe_scores = package.calibration.apply("probe", spec.dimension_names, probe.raw)
-    probe_weighted = weigh(spec, probe_scores)
-    stage: Stage = "probe" if raw is None else "scorer"
-    scores, weighted = probe_scores, probe_weighted
-    if raw is not None:
-        scores = package.calibration.apply("scorer", spec.dimension_names, raw)
-        weighted = weigh(spec, scores)
-    band = package.intervals.band(stage)
-    gap = abs(weighted.value - probe_weighted.value)
-    interval = band.interval(weighted.value, gap) if band else None
-    result = FilterResult(
-        version=spec.version,
-        stage=stage,
-        scores=scores,
-        weighted=weighted.value,
-        interval=interval,
-        tier=weighted.tier,
-        gatekeeper=weighted.gatekeeper,
-        percentile=package.normalisation.percentile(weighted.value),
-        oracle=None,
-    )
-    if raw is None:
-        return result, RoutingDecision(0.0, None)
-    if audited:
-        return replace(result, oracle="audit"), route_audited(spec)
-    decision = route(spec, article.id, Evidence(weighted.value, interval, probe_weighted.value))
-    return replace(result, oracle=decision.reason), decision

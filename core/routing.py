@@ -5,75 +5,94 @@ decided alike and the stated probability is exact over ids. The budget thins lat
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from core.spec import FilterSpec
 
 Reason = Literal["near_threshold", "audit", "gate_audit"]
+Numbers = NDArray[np.float64]
 
 _SEED = "stillhouse-routing-1"
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """What the router looks at: weighted scores on 0-10, None where a stage did not run."""
-
-    weighted: float
-    interval: tuple[float, float] | None
-    probe_weighted: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RoutingDecision:
-    """`propensity` is the probability with which this (article, filter) was to be asked."""
-
-    propensity: float
-    reason: Reason | None
-
-
 def uniform(article_id: str, salt: str) -> float:
     """A uniform number in [0, 1) that depends on nothing but its arguments."""
-    digest = hashlib.blake2b(f"{_SEED}|{salt}|{article_id}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") / 2**64
+    return _hash(article_id, salt) / 2**64
 
 
-def propensity(spec: FilterSpec, evidence: Evidence) -> tuple[float, Reason]:
-    """Probability of asking the oracle, and the reason that dominates it.
-
-    Highest at a tier threshold and falling linearly to the edge of the margin, which is the wider of the
-    configured margin and the half-width of the article's own interval. Disagreement of probe and scorer
-    raises it. Never below the audit rate.
-    """
-    policy = spec.routing
-    low, high = evidence.interval or (evidence.weighted, evidence.weighted)
-    margin = max(policy.margin, (high - low) / 2, 1e-9)
-    distance = min(abs(evidence.weighted - tier.at_least) for tier in spec.tiers)
-    nearness = max(0.0, 1 - distance / margin)
-    if evidence.probe_weighted is not None:
-        disagreement = abs(evidence.weighted - evidence.probe_weighted) / 10
-        nearness = min(1.0, nearness + disagreement * (nearness > 0 or disagreement > 0.2))
-    near = policy.near_threshold_rate * nearness
-    if near > policy.audit_rate:
-        return near, "near_threshold"
-    return policy.audit_rate, "audit"
+def _hash(text: str, salt: str) -> int:
+    digest = hashlib.blake2b(f"{_SEED}|{salt}|{text}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big")
 
 
-def route(spec: FilterSpec, article_id: str, evidence: Evidence) -> RoutingDecision:
-    """Decide for one scored (article, filter); accepted exactly with the stated probability."""
-    probability, reason = propensity(spec, evidence)
-    accepted = uniform(article_id, f"route:{spec.name}") < probability
-    return RoutingDecision(propensity=probability, reason=reason if accepted else None)
+def _mix(states: NDArray[np.uint64]) -> Numbers:
+    """Uniform numbers in [0, 1): the output function of SplitMix64 (Steele et al. 2014)."""
+    states = (states ^ (states >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    states = (states ^ (states >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed: Numbers = ((states ^ (states >> np.uint64(31))) >> np.uint64(11)) * np.float64(2.0**-53)
+    return mixed
+
+
+@dataclass(frozen=True)
+class Policies:
+    """How filters choose: rates and margin [filters], tier thresholds [filters, tiers], padded with infinity."""
+
+    salts: NDArray[np.uint64]
+    margin: Numbers
+    near_rate: Numbers
+    audit_rate: Numbers
+    thresholds: Numbers
+
+    @classmethod
+    def of(cls, specs: Sequence[FilterSpec]) -> "Policies":
+        tiers = max(len(spec.tiers) for spec in specs)
+        limits = [[tier.at_least for tier in spec.tiers] for spec in specs]
+        return cls(
+            salts=np.array([_hash(spec.name, "filter") for spec in specs], dtype=np.uint64),
+            margin=np.array([max(spec.routing.margin, 1e-9) for spec in specs]),
+            near_rate=np.array([spec.routing.near_threshold_rate for spec in specs]),
+            audit_rate=np.array([spec.routing.audit_rate for spec in specs]),
+            thresholds=np.array([row + [np.inf] * (tiers - len(row)) for row in limits]),
+        )
+
+    def propensity(self, weighted: Numbers, interval: tuple[Numbers, Numbers], gap: Numbers) -> Numbers:
+        """Probability of asking the oracle, [n, filters]; where it exceeds the audit rate, nearness is the reason.
+
+        Highest at a tier threshold and falling linearly to the edge of the margin, which is the wider of the
+        configured margin and the half-width of the article's own interval. Disagreement of probe and scorer
+        raises it. Never below the audit rate.
+
+        Args:
+            weighted: scores on 0-10.
+            interval: low and high; not a number where there is none.
+            gap: distance of probe and scorer on 0-10.
+        """
+        low, high = interval
+        margin = np.fmax(self.margin, (high - low) / 2)
+        distance = np.abs(weighted[..., None] - self.thresholds).min(-1)
+        nearness = np.maximum(0.0, 1 - distance / margin)
+        disagreement = gap / 10
+        raised = np.where((nearness > 0) | (disagreement > 0.2), disagreement, 0.0)
+        near: Numbers = self.near_rate * np.minimum(1.0, nearness + raised)
+        return np.maximum(near, self.audit_rate)
+
+    def draws(self, article_ids: Sequence[str]) -> Numbers:
+        """[n, filters]: a filter asks of an article where its draw is below the propensity.
+
+        One hash per article, mixed with one per filter: six of each pair would cost 6 µs.
+        """
+        return _mix(np.array([[_hash(one, "route")] for one in article_ids], dtype=np.uint64) ^ self.salts)
 
 
 def audits_closed(spec: FilterSpec, article_id: str) -> bool:
-    """True if a filter that the gate closed is scored all the same, at the audit rate."""
-    return uniform(article_id, f"gate-audit:{spec.name}") < spec.routing.audit_rate
+    """True if a filter that the gate closed is scored all the same, at the audit rate.
 
-
-def route_audited(spec: FilterSpec) -> RoutingDecision:
-    """Decide for a filter that `audits_closed` had scored: always asked, so its propensity is that of the audit.
-
-    These labels alone say what the gate misses; thinned once more by `route`, none would ever arrive.
+    Such a filter is always asked, with the audit rate as its propensity: these labels alone say what the gate misses;
+    thinned once more by a draw, none would ever arrive.
     """
-    return RoutingDecision(propensity=spec.routing.audit_rate, reason="gate_audit")
+    return uniform(article_id, f"gate-audit:{spec.name}") < spec.routing.audit_rate

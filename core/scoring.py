@@ -1,9 +1,9 @@
 """From calibrated dimension scores to weighted score, gatekeeper cap and tier."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from core.calibration import hundredths
 from core.spec import FilterSpec
 
 LOWEST_TIER = "low"
@@ -21,12 +21,14 @@ class WeightedScore:
 
 def weigh(spec: FilterSpec, scores: Mapping[str, float]) -> WeightedScore:
     """Weighted score, capped by the gatekeepers. Uses the rounded scores, so a reader can check the sum."""
-    value = math.fsum(dimension.weight * scores[dimension.name] for dimension in spec.dimensions)
+    value = 0.0
+    for dimension in spec.dimensions:  # sum() adds otherwise from Python 3.12 on
+        value += dimension.weight * scores[dimension.name]
     capped_by = None
     for gatekeeper in spec.gatekeepers:
         if scores[gatekeeper.dimension] < gatekeeper.below and value > gatekeeper.cap:
             value, capped_by = gatekeeper.cap, gatekeeper.dimension
-    value = round(value, 2)
+    value = hundredths(value)
     return WeightedScore(value=value, tier=tier_of(spec, value), gatekeeper=capped_by)
 
 
