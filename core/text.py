@@ -4,10 +4,11 @@ import hashlib
 import html
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from core.article import Article
+from core.patterns import found_in
 
 MIN_LETTERS = 12
 """Fewer letters than this (title and text together) cannot be judged. Real feeds have a median of 125 characters."""
@@ -17,8 +18,13 @@ MODEL_TAIL_CHARS = 4_000
 """The models read at most some hundred tokens of head and tail; cutting first keeps 1 MiB texts cheap."""
 
 _TAG = re.compile(r"<(?:/?[a-zA-Z][^<>]{0,2000}|!--[^<>]{0,2000}--)>")
-_LINES = re.compile(r"\s*\n\s*\n\s*")
+_BLANK_LINES = re.compile(r"(?: \n|\n)\s*\n\s*")
 _CONTROL = dict.fromkeys((*range(9), 11, 12, *range(14, 32), 127, 8203, 65279), " ")
+
+# Words parted by one space, or by one or two line ends: nine texts of ten come like this.
+_WORD = r"[^\s\x00-\x1f\x7f\u200b\ufeff]+"
+_is_plain = found_in(rf"\A(?:{_WORD}(?:(?: |\n\n?){_WORD})*)?\z")
+_is_folded = found_in(r"\A(?:\S+(?: \S+)*)?\z")
 
 # Phrases that consent walls show instead of the article. A wall is short and says several of them:
 # one alone also stands in honest reports about cookies and privacy.
@@ -35,6 +41,7 @@ _CONSENT_PHRASES = tuple(
         "aceitar todos", "aceitar cookies", "αποδοχή όλων", "zaakceptuj wszystkie",
     )
 )  # fmt: skip
+_has_consent_phrase = found_in("|".join(map(re.escape, _CONSENT_PHRASES)))
 _CONSENT_MIN_PHRASES = 2
 _CONSENT_MAX_CHARS = 2_500
 
@@ -53,10 +60,12 @@ def clean(text: str) -> str:
         text = _TAG.sub(" ", text)
     if "&" in text:
         text = html.unescape(text)
+    if _is_plain(text) and unicodedata.is_normalized("NFC", text):
+        return text
     text = unicodedata.normalize("NFC", text).replace("\r\n", "\n").translate(_CONTROL)
     if "\n" not in text:
         return " ".join(text.split())
-    return _LINES.sub("\n\n", "\n".join(map(_fold, text.split("\n")))).strip()
+    return _BLANK_LINES.sub("\n\n", "\n".join(map(_fold, text.split("\n")))).strip()
 
 
 def _fold(line: str) -> str:
@@ -69,22 +78,15 @@ def _fold(line: str) -> str:
 
 def clean_article(article: Article) -> Article:
     """The same article with cleaned title and text; everything else is carried."""
-    return Article(
-        id=article.id,
-        title=" ".join(clean(article.title).split()),
-        text=clean(article.text),
-        url=article.url,
-        source=article.source,
-        language=article.language,
-        published=article.published,
-        tags=article.tags,
-        extra=article.extra,
-    )
+    title, text = " ".join(clean(article.title).split()), clean(article.text)
+    return article if (title, text) == (article.title, article.text) else replace(article, title=title, text=text)
 
 
 def content_hash(article: Article) -> str:
     """Hash of a cleaned article's words, blind to case and white space: equal for exact duplicates."""
-    folded = " ".join(article.content.casefold().split())
+    folded = article.content.casefold().replace("\n\n", " ").replace("\n", " ")
+    if not _is_folded(folded):
+        folded = " ".join(folded.split())
     return hashlib.sha256(folded.encode()).hexdigest()[:32]
 
 
@@ -101,8 +103,7 @@ def apply_rules(article: Article) -> RuleVerdict | None:
     letters = sum(1 for _ in islice(filter(str.isalpha, model_text(article)), MIN_LETTERS))
     if letters < MIN_LETTERS:
         return RuleVerdict("too_short", f"{letters} letters, at least {MIN_LETTERS} are needed")
-    if len(article.text) <= _CONSENT_MAX_CHARS:
-        folded = article.content.casefold()
+    if len(article.text) <= _CONSENT_MAX_CHARS and _has_consent_phrase(folded := article.content.casefold()):
         seen = [phrase for phrase in _CONSENT_PHRASES if phrase in folded]
         if len(seen) >= _CONSENT_MIN_PHRASES:
             return RuleVerdict("consent_wall", "; ".join(seen[:3]))
