@@ -9,7 +9,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-COMMERCE = "commerce"
+COMMERCE, THRESHOLDS = "commerce", "thresholds.json"
 
 
 class CommerceThresholds(BaseModel):

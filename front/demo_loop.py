@@ -36,7 +36,7 @@ from offline.dataset import read_articles, read_jsonl
 from offline.label_store import LabelStore
 from offline.release import Released, release
 from offline.retrain import Retrained, retrain
-from offline.training.pipeline import settled_sides
+from offline.training.settled import settled_sides
 from offline.transfer import import_labels
 from producers.publish import publish_lines, raw_producer
 from producers.releases import Release, announce

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.commerce import CommerceThresholds
+from core.commerce import THRESHOLDS, CommerceThresholds
 from core.errors import PackageError
 from core.package import EncoderRef, TrunkRef, load_manifest, read_json
 from models.heads import Perceptron, load_head
 
-EMBEDDING_HEAD, READING_HEAD, THRESHOLDS = "head.safetensors", "reading.safetensors", "thresholds.json"
+EMBEDDING_HEAD, READING_HEAD = "head.safetensors", "reading.safetensors"
 
 
 @dataclass(frozen=True)

@@ -112,6 +112,7 @@ def _summary(entry: "Entry") -> dict[str, Any]:
 
 def _details(entry: "Entry") -> dict[str, Any]:
     from core.calibration import Gate
+    from core.commerce import THRESHOLDS, CommerceThresholds
     from core.package import MANIFEST, Manifest, read_json
     from core.spec import load_spec
 
@@ -123,6 +124,8 @@ def _details(entry: "Entry") -> dict[str, Any]:
         details["trunk"] = manifest.trunk.model_dump() if manifest.trunk else None
         if (entry.folder / "gate.json").is_file():
             details["gate_measured"] = read_json(entry.folder / "gate.json", Gate).model_dump()
+        if (entry.folder / THRESHOLDS).is_file():
+            details["thresholds"] = read_json(entry.folder / THRESHOLDS, CommerceThresholds).model_dump()
     return details
 
 

@@ -32,10 +32,22 @@ def print_filter(details: Mapping[str, Any]) -> None:
     for gatekeeper in details["gatekeepers"]:
         rule = f"{gatekeeper['dimension']} below {gatekeeper['below']:g} caps the score at {gatekeeper['cap']:g}"
         console.print(f"[bold]gatekeeper[/]  {rule}")
-    console.print(f"[bold]gate[/]        {_gate(details)}")
-    for name, value in details.get("metrics", {}).items():
-        if isinstance(value, int | float):
-            console.print(f"[bold]{name}[/]  {value:g}")
+    if "thresholds" in details:
+        console.print(f"[bold]thresholds[/]  {_thresholds(details['thresholds'])}")
+    else:
+        console.print(f"[bold]gate[/]        {_gate(details)}")
+    if measured := details.get("metrics", {}).get("test"):
+        figures = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in measured.items())
+        console.print(f"[bold]held out[/]    {figures}")
+
+
+def _thresholds(thresholds: Mapping[str, Any]) -> str:
+    alone = f"rejected from {thresholds['rejected_at']:g} on"
+    if thresholds["doubted_at"] is None:
+        return alone
+    return (
+        f"{alone}; read from {thresholds['doubted_at']:g} on, and rejected if that gives {thresholds['confirmed_at']:g}"
+    )
 
 
 def _gate(details: Mapping[str, Any]) -> str:

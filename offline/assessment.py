@@ -11,7 +11,8 @@ from models.heads import load_head
 from offline.predictions import Learned
 from offline.training.corpus import Source, load_library
 from offline.training.fit import FilterData
-from offline.training.pipeline import articles_of, assess, gather, open_trunk, settled_sides
+from offline.training.pipeline import articles_of, assess, gather
+from offline.training.settled import open_trunk, settled_sides
 from offline.training.workshop import Workshop
 
 On = Literal["held-out", "all"]

@@ -21,7 +21,8 @@ from offline.release import Predict
 from offline.training.corpus import Source, load_library
 from offline.training.features import Report
 from offline.training.packages import Draft
-from offline.training.pipeline import Order, articles_of, gather, open_trunk, settled_sides, train_filter
+from offline.training.pipeline import Order, articles_of, gather, train_filter
+from offline.training.settled import open_trunk, settled_sides
 from offline.training.workshop import Workshop
 from offline.versions import current_folder
 

@@ -98,7 +98,8 @@ def _train_one(
     from offline.candidates import candidate_folder, remember_sources, trunk_of
     from offline.training.commerce_package import train_commerce
     from offline.training.packages import Draft
-    from offline.training.pipeline import Order, importance_of, settled_sides, train_filter
+    from offline.training.pipeline import Order, train_filter
+    from offline.training.settled import importance_of
     from offline.versions import current_folder
 
     folder = current_folder(settings.filters, name)
@@ -109,7 +110,7 @@ def _train_one(
     with _bars() as bars:
         workshop = _workshop(settings, bars)
         if name == COMMERCE:
-            found = train_commerce(draft, sources, workshop, settled_sides(trunk), target)
+            found = train_commerce(draft, sources, workshop, trunk, target)
         else:
             found = train_filter(Order(draft, sources, trunk, target, importance_of(trunk)), workshop)
     if out is None:

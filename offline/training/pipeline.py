@@ -9,12 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
-from core.errors import PackageError
 from core.commerce import COMMERCE
-from core.package import TrunkRef, load_manifest
 from core.spec import FilterSpec, load_spec
 from core.text import model_text
 from models.heads import Perceptron
@@ -23,7 +20,6 @@ from offline.dataset import Array, DatasetError
 from offline.evaluation import HeldOut, evaluate
 from offline.floors import FLOORS, floor_scores
 from offline.predictions import Learned, predict
-from offline.splits import Side
 from offline.training.adapter import export_adapter
 from offline.training.card import known_failures, model_card
 from offline.training.commerce_package import train_commerce
@@ -32,8 +28,9 @@ from offline.training.fit import FilterData, Fitted, fit_filter
 from offline.training.joint import Paths, train
 from offline.training.packages import Draft, Facts, Origin, TrunkParts, write_filter, write_trunk
 from offline.training.recipes import TrunkRecipe, load_recipe
+from offline.training.settled import importance_of, joint_head, open_trunk, settled_sides
 from offline.training.trunk import Progress, TrunkTrainer, validate
-from offline.training.workshop import TrunkFolder, Workshop
+from offline.training.workshop import Workshop
 
 SMALLEST_SET = 60
 """Below this the validation and test sides are too small to calibrate or to show anything."""
@@ -50,22 +47,6 @@ class Order:
     importance: Mapping[str, float]
 
 
-def open_trunk(folder: Path) -> tuple[TrunkFolder, TrunkRef]:
-    manifest, digest = load_manifest(folder)
-    if manifest.max_tokens is None or "adapter/adapter_config.json" not in manifest.files:
-        raise PackageError(f"{folder}: is no trunk.", action="Name a folder such as filters/trunks/joint-270m/v1.")
-    return TrunkFolder(folder, digest, manifest.max_tokens), TrunkRef(
-        name=manifest.name, version=manifest.version, sha256=digest
-    )
-
-
-def settled_sides(trunk: Path) -> dict[str, Side]:
-    """The split that the trunk was trained with: its test articles stay unseen by every filter on it."""
-    path = trunk / "split.json"
-    found: dict[str, Side] = orjson.loads(path.read_bytes()) if path.is_file() else {}
-    return found
-
-
 def train_filter(order: Order, workshop: Workshop) -> dict[str, Any]:
     """Fit one filter on a released trunk, evaluate it on its held-out articles, and write its package."""
     spec = order.draft.spec
@@ -76,7 +57,7 @@ def train_filter(order: Order, workshop: Workshop) -> dict[str, Any]:
             f"{spec.name}: {len(library.ids)} labelled articles.", action=f"Label at least {SMALLEST_SET}."
         )
     data = gather(library, spec, workshop.trunk_states(trunk, articles_of(library, spec)), order.importance)
-    fitted = fit_filter(data, joint_head(order.trunk, spec, data))
+    fitted = fit_filter(data, joint_head(order.trunk, spec.name, data.features.shape[1], len(spec.dimensions)))
     report = assess(library, data, fitted.learned(spec))
     facts = _facts(library, data, report, fitted)
     origin = Origin(workshop.base_ref, workshop.encoder_ref, trunk_ref, trunk.max_tokens)
@@ -105,16 +86,6 @@ def gather(library: Library, spec: FilterSpec, states: Any, importance: Mapping[
         val=np.nonzero(sides == "val")[0],
         test=np.nonzero(sides == "test")[0],
     )
-
-
-def joint_head(trunk: Path, spec: FilterSpec, data: FilterData) -> Perceptron | None:
-    """The head that the trunk was trained with, if this filter took part with the same dimensions."""
-    path = trunk / "heads" / f"{spec.name}.safetensors"
-    if not path.is_file():
-        return None
-    head = Perceptron.load(path)
-    fits = (head.inputs, head.outputs) == (data.features.shape[1], len(spec.dimensions))
-    return head if fits else None
 
 
 def assess(library: Library, data: FilterData, learned: Learned, cross_validate: bool = False) -> dict[str, Any]:
@@ -215,12 +186,6 @@ def write_trained_trunk(
     return write_trunk(recipe.name, recipe.version, parts, origin, target)
 
 
-def importance_of(trunk: Path) -> dict[str, float]:
-    """Weight by source name, as the trunk's recipe states it; other sources count in full."""
-    path = trunk / "recipe.yaml"
-    return {source.name: source.importance for source in load_recipe(path).sources} if path.is_file() else {}
-
-
 def train_set(
     trunk: Path, data: Path, filters: Path, workshop: Workshop, report: Callable[[Progress], None]
 ) -> dict[str, dict[str, Any]]:
@@ -237,7 +202,7 @@ def train_set(
         folder = trunk.parents[2] / name
         draft = Draft(folder, load_spec(folder / "config.yaml"))
         if draft.spec.name == COMMERCE:
-            reports[name] = train_commerce(draft, sources, workshop, settled_sides(target), filters / name)
+            reports[name] = train_commerce(draft, sources, workshop, target, filters / name)
         else:
             order = Order(draft, sources, target, filters / name, importance_of(target))
             reports[name] = train_filter(order, workshop)

@@ -6,7 +6,7 @@ import pytest
 from core.article import Article
 from core.errors import PackageError
 from models.heads import HeadProbes, Perceptron, load_head
-from offline.training.commerce import CommerceData, choose_threshold, fit_commerce
+from offline.training.commerce import CommerceData, certain_threshold, confirming_threshold, fit_commerce, said
 from offline.training.features import FeatureCache
 from offline.training.fit import FilterData, fit_filter
 from offline.training.linear import Standard, apply, blend, fit_ridge, on_columns, stack
@@ -125,23 +125,30 @@ def commerce_data(rng: np.random.Generator, count: int = 400) -> CommerceData:
     x = rng.normal(size=(count, 8))
     x[:, 0] += 4 * foreign
     x[:, 1] += 5 * selling
+    order = rng.permutation(count)
     return CommerceData(
+        states=(x[:, :2] + rng.normal(scale=0.3, size=(count, 2))).astype(np.float32),
         embeddings=x.astype(np.float32),
         scores=np.where(selling, 8.0, 1.0),
         weights=np.ones(count),
         languages=tuple("el" if f else "en" for f in foreign),
+        train=order[: count // 2],
+        val=order[count // 2 : 3 * count // 4],
+        test=order[3 * count // 4 :],
     )
 
 
 def test_commerce_is_found_and_no_language_is_singled_out(rng: np.random.Generator) -> None:
     fit = fit_commerce(commerce_data(rng))
-    assert fit.figures["recall"] > 0.85
-    assert fit.figures["false_positives_non_english"] <= 0.03
+    assert fit.figures["held_out"]["recall"] > 0.85
+    assert fit.figures["held_out"]["false_positives_non_english"] <= 0.03
+    assert fit.figures["embedding_out_of_fold"]["others_rejected"] <= 0.003
     fresh = commerce_data(rng)
-    said = 1 / (1 + np.exp(-apply(fit.head, fresh.embeddings)[:, 0])) >= fit.gate.threshold
+    rejected = said(fit, fresh, np.arange(len(fresh.scores)))
+    assert rejected[fresh.positive].mean() > 0.85
     for language in ("en", "el"):
         rows = ~fresh.positive & (np.array(fresh.languages) == language)
-        assert said[rows].mean() <= 0.05
+        assert rejected[rows].mean() <= 0.05
 
 
 def test_the_threshold_keeps_false_rejections_of_every_language_group_low(rng: np.random.Generator) -> None:
@@ -149,8 +156,15 @@ def test_the_threshold_keeps_false_rejections_of_every_language_group_low(rng: n
     probability = np.clip(0.2 * rng.random(2000) + 0.7 * data.positive, 0, 1)
     foreign = np.array(data.languages) == "el"
     probability[foreign & ~data.positive] += 0.3
-    threshold = choose_threshold(probability, data)
-    assert (probability[foreign & ~data.positive] >= threshold).mean() <= 0.015
+    threshold = certain_threshold(probability, data, np.arange(2000))
+    assert (probability[foreign & ~data.positive] >= threshold).mean() <= 0.002
+
+
+def test_the_confirming_threshold_expects_few_wrong_rejections() -> None:
+    probability = np.concatenate([np.full(50, 0.9), np.full(10, 0.5), np.full(940, 0.01)])
+    threshold = confirming_threshold(probability)
+    assert threshold == 0.5
+    assert (1 - probability[probability >= threshold]).sum() <= 0.011 * (1 - probability).sum()
 
 
 def test_probe_gives_dimensions_and_a_gate_between_0_and_1(rng: np.random.Generator) -> None:
