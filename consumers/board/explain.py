@@ -170,12 +170,16 @@ def _placed(spec: FilterSpec, weighted: float, tier: str) -> str:
     own = next((t for t in spec.tiers if t.name == tier), None)
     parts = []
     if own:
-        parts.append(f"{weighted - own.at_least:.1f} above the threshold of {own.name} ({own.at_least:g})")
+        parts.append(f"{_distance(weighted - own.at_least)} above the threshold of {own.name} ({own.at_least:g})")
     if above:
         threshold = "that" if own else "the threshold"
-        gap = above[-1].at_least - weighted
-        parts.append(f"{gap:.1f} below {threshold} of {above[-1].name} ({above[-1].at_least:g})")
+        gap = _distance(above[-1].at_least - weighted)
+        parts.append(f"{gap} below {threshold} of {above[-1].name} ({above[-1].at_least:g})")
     return f"The weighted score of {weighted:.1f} is {' and '.join(parts)}."
+
+
+def _distance(gap: float) -> str:
+    return "just" if gap < 0.05 else f"{gap:.1f}"
 
 
 def _capped(spec: FilterSpec | None, result: Result, uncapped: float | None) -> str:

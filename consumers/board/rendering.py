@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,7 +45,8 @@ def environment(catalogue: Catalogue) -> Environment:
     versions = {file.name: _version(file) for file in sorted((FOLDER / "static").iterdir())}
     templates.globals["asset"] = lambda name: f"/static/{name}?v={versions[name]}"
     templates.filters |= {
-        "ago": ago, "iso": iso, "stamp": stamp, "score": score, "plain": plain, "pct": position, "span": span,
+        "ago": ago, "iso": iso, "stamp": stamp, "day": day, "direction": direction,
+        "score": score, "plain": plain, "pct": position, "span": span,
         "within": within, "percent": percent, "thousands": thousands, "count": count, "rate": rate,
         "duration": duration, "humanise": humanise, "language": language, "why": why, "link": link_of, "host": host,
         "notable": is_notable, "rejection": rejection, "waiting": waiting, "lag": lag, "figure": figure,
@@ -86,6 +88,20 @@ def ago(at_ms: int) -> str:
         if seconds < limit:
             return "now" if seconds < 10 else f"{int(seconds // size)} {unit} ago"
     return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%-d %b %Y")
+
+
+def day(published: str) -> str:
+    """Of an ISO 8601 time; what a source wrote in another form is shown as it is."""
+    try:
+        return datetime.fromisoformat(published).strftime("%-d %B %Y")
+    except ValueError:
+        return published
+
+
+def direction(text: str) -> str:
+    """Of the first letter that has one. An entry is laid out as a whole in the direction of its title."""
+    classes = map(unicodedata.bidirectional, text)
+    return "rtl" if next((c for c in classes if c in ("L", "R", "AL")), "L") != "L" else "ltr"
 
 
 def score(value: float) -> str:

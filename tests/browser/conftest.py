@@ -5,6 +5,7 @@ Chromium: STILLHOUSE_TEST_CHROMIUM, else `chromium` on the PATH (Debian's packag
 
 import asyncio
 import concurrent.futures
+import contextlib
 import os
 import shutil
 import threading
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, Request, sync_playwright
 
 from consumers.board.app import serve
 from consumers.embedded import embedded_broker
@@ -57,9 +58,9 @@ class Board:
             await apply(admin, self.settings)
 
 
-@pytest.fixture(scope="session")
-def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
-    settings = Settings(home=tmp_path_factory.mktemp("board"), port=free_port(), board_port=0)
+@contextlib.contextmanager
+def running(home: Path, records: Iterable[Record]) -> Iterator[Board]:
+    settings = Settings(home=home, port=free_port(), board_port=0)
     board, started = Board(settings, asyncio.new_event_loop()), threading.Event()
 
     def begin(address: str) -> None:
@@ -72,12 +73,25 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
         board.run(board.make_topics())
         serving = asyncio.run_coroutine_threadsafe(serve(settings, started=begin), board.loop)
         assert started.wait(60)
-        board.publish([*stream(articles(150), seed=1), *(dead("wrong_type", i, 1_760_000_000_000) for i in range(3))])
+        board.publish(records)
         yield board
         serving.cancel()
         concurrent.futures.wait([serving], timeout=20)
         board.loop.call_soon_threadsafe(board.loop.stop)
         thread.join(20)
+
+
+@pytest.fixture(scope="session")
+def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
+    records = [*stream(articles(150), seed=1), *(dead("wrong_type", i, 1_760_000_000_000) for i in range(3))]
+    with running(tmp_path_factory.mktemp("board"), records) as board:
+        yield board
+
+
+@pytest.fixture(scope="session")
+def empty_board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
+    with running(tmp_path_factory.mktemp("empty"), []) as board:
+        yield board
 
 
 @pytest.fixture(scope="session")
@@ -101,6 +115,11 @@ class Window:
         self.page.goto(self.board.address.rstrip("/") + path)
         return self.page
 
+    def failed(self, request: Request) -> None:
+        """A page that is left drops what it still loads, and its live connection, which is no fault."""
+        if request.failure != "net::ERR_ABORTED" and "/events" not in request.url:
+            self.faults.append(f"{request.failure}: {request.url}")
+
     def picture(self, name: str) -> None:
         PICTURES.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
@@ -115,7 +134,7 @@ def window(request: pytest.FixtureRequest, chromium: Browser, board: Board) -> I
     found = Window(context.new_page(), board)
     found.page.on("console", lambda m: found.faults.append(m.text) if m.type in ("error", "warning") else None)
     found.page.on("pageerror", lambda error: found.faults.append(str(error)))
-    found.page.on("requestfailed", lambda r: None if "/events" in r.url else found.faults.append(f"failed: {r.url}"))
+    found.page.on("requestfailed", found.failed)
     yield found
     context.close()
     assert found.faults == []

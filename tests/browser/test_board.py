@@ -10,14 +10,16 @@ from playwright.sync_api import Page, expect
 
 from core import topics
 from core.article import Article
-from tests.browser.conftest import Window
+from tests.browser.conftest import Board, Window
 from tests.support.board_records import articles, record, scored
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True, "device_scale_factor": 2}
 DARK = {"color_scheme": "dark"}
-WINDOWS = {"desk": {}, "dark": DARK, "phone": PHONE, "phone_dark": PHONE | DARK}
+in_every_window = pytest.mark.parametrize(
+    "window", [{}, DARK, PHONE, PHONE | DARK], ids=["desk", "dark", "phone", "phone-dark"], indirect=True
+)
 LIVE_SEC = 2.0
 PAGES = {
     "list": "/", "filter": "/?filter=uplifting&tier=medium", "rejected": "/?show=rejected", "search": "/?q=river",
@@ -35,9 +37,11 @@ def violations(page: Page) -> list[str]:
     return [f"{v['id']}: {[node['html'][:120] for node in v['nodes']][:3]}" for v in found]
 
 
-@pytest.mark.parametrize(
-    "window", [{}, DARK, PHONE, PHONE | DARK], ids=["desk", "dark", "phone", "phone-dark"], indirect=True
-)
+def scrolls_sideways(page: Page) -> bool:
+    return page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+
+
+@in_every_window
 @pytest.mark.parametrize("name", [*PAGES, "article"])
 def test_no_page_breaks_accessibility_or_its_width(window: Window, name: str, request: pytest.FixtureRequest):
     page = window.go(PAGES.get(name, "/"))
@@ -48,8 +52,59 @@ def test_no_page_breaks_accessibility_or_its_width(window: Window, name: str, re
     if name == "missing":
         window.faults.clear()  # the browser reports the 404 that we asked for
     assert violations(page) == []
-    wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
-    assert not wide, "the page scrolls sideways"
+    assert not scrolls_sideways(page)
+
+
+@in_every_window
+@pytest.mark.parametrize("path", ["/", "/flow", "/subscribe", "/?show=rejected", "/?filter=uplifting", "/?q=river"])
+def test_a_board_without_articles_says_what_to_do(
+    window: Window, empty_board: Board, path: str, request: pytest.FixtureRequest
+):
+    window.board = empty_board
+    page = window.go(path)
+    window.picture(f"empty-{request.node.callspec.id.replace('/', '')}")
+    assert page.locator(".item").count() == 0
+    if path != "/subscribe":
+        expect(page.locator(".empty").first).to_be_visible()
+    assert violations(page) == []
+    assert not scrolls_sideways(page)
+
+
+UNUSUAL = {
+    "long": ("en", "The committee that was to report on the reports of the other committees reports " * 6),
+    "unbroken": ("de", "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft" * 4),
+    "arabic": ("ar", "القرية التي أعادت زراعة 1,200 شجرة زيتون في عامين (صور)"),
+    "hebrew": ("he", 'בית הספר "רימון" פתח את שעריו ל-300 ילדים'),
+    "mixed": ("ar", "Stillhouse: ما الجديد في الإصدار 0.1؟"),
+    "untitled": ("en", ""),
+    "marks": ("en", "Z̷̢̛a̸͎͝l̵̛̝g̶̱̈o̷ \u200b 👩‍👩‍👧‍👦 \u202egnp.exe"),
+}
+
+
+@in_every_window
+def test_unusual_titles_keep_the_page_in_shape(window: Window, request: pytest.FixtureRequest):
+    window.go("/").wait_for_timeout(500)
+    for name, (language, title) in UNUSUAL.items():
+        source = title[:40] if language in ("ar", "he") else "The Unusual Gazette of Everything"
+        text = f"unusual {title} " * 3
+        article = Article(name, title, text, url=f"https://{'a' * 60}.example/{name}", source=source, language=language)
+        verdict = scored(article, random.Random(name), keen=0.9)
+        window.board.publish([record(topics.SCORED, name, verdict.to_bytes(), 0, 0)])
+    page = window.page
+    expect(page.locator("li[data-id=marks]")).to_be_visible()
+    kind = request.node.callspec.id
+    page.reload()
+    window.picture(f"unusual-{kind}")
+    assert violations(page) == []
+    assert not scrolls_sideways(page)
+    title = page.locator("li[data-id=arabic] .open").bounding_box()
+    frame = page.locator("li[data-id=arabic] .item-body").bounding_box()
+    assert title["x"] + title["width"] == pytest.approx(frame["x"] + frame["width"], abs=2)
+    for name in UNUSUAL:
+        page = window.go(f"/article?id={name}")
+        window.picture(f"unusual-{name}-{kind}")
+        assert violations(page) == []
+        assert not scrolls_sideways(page)
 
 
 def test_an_article_appears_within_two_seconds(window: Window):
