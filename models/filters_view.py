@@ -36,9 +36,10 @@ def print_filter(details: Mapping[str, Any]) -> None:
         console.print(f"[bold]thresholds[/]  {_thresholds(details['thresholds'])}")
     else:
         console.print(f"[bold]gate[/]        {_gate(details)}")
-    if measured := details.get("metrics", {}).get("test"):
-        figures = ", ".join(f"{name.replace('_', ' ')} {value:g}" for name, value in measured.items())
-        console.print(f"[bold]held out[/]    {figures}")
+    metrics = details.get("metrics", {})
+    if measured := metrics.get("test") or metrics.get("held_out"):
+        figures = {name.replace("_", " "): value for name, value in measured.items() if isinstance(value, int | float)}
+        console.print(f"[bold]held out[/]    {', '.join(f'{name} {value:.3g}' for name, value in figures.items())}")
 
 
 def _thresholds(thresholds: Mapping[str, Any]) -> str:
