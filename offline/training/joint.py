@@ -12,9 +12,10 @@ from models.processor import processor
 from models.tokens import token_ids
 from offline.training.corpus import Library
 from offline.training.gemma import Trunk
+from offline.training.joint_model import Corpus
 from offline.training.recipes import TrunkRecipe
 from offline.training.targets import build_targets, weighted_scores
-from offline.training.trunk import Corpus, Progress, TrunkTrainer
+from offline.training.trunk import Progress, TrunkTrainer
 
 _COMPILE_FROM_STEPS = 200
 """Shorter runs do not earn back the 40 s that torch.compile takes."""

@@ -26,10 +26,11 @@ from offline.training.commerce_package import train_commerce
 from offline.training.corpus import Library, Source, load_library
 from offline.training.fit import FilterData, Fitted, fit_filter
 from offline.training.joint import Paths, train
+from offline.training.joint_model import validate
 from offline.training.packages import Draft, Facts, Origin, TrunkParts, write_filter, write_trunk
 from offline.training.recipes import TrunkRecipe, load_recipe
 from offline.training.settled import importance_of, joint_head, open_trunk, settled_sides
-from offline.training.trunk import Progress, TrunkTrainer, validate
+from offline.training.trunk import Progress, TrunkTrainer
 from offline.training.workshop import Workshop
 
 SMALLEST_SET = 60

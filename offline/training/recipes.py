@@ -16,7 +16,7 @@ class Training(_Strict):
     """Everything that changes the result.
 
     The learning rate warms up, stays, and falls linearly over the last `decay_share` of the steps: `steps` may be
-    changed for a run that is resumed before it falls (Haegele et al. 2024).
+    changed for a run that is resumed before it falls (Haegele et al. 2024). Early stopping lets it fall sooner.
     """
 
     steps: int = Field(ge=1)
@@ -35,11 +35,9 @@ class Training(_Strict):
     average_decay: float = 0.98
     clip_norm: float = 1.0
     seed: int = 0
-
-    def rate(self, step: int) -> float:
-        """Factor on the learning rates."""
-        decay_steps = max(1, round(self.steps * self.decay_share))
-        return min(1.0, (step + 1) / self.warmup_steps, max(0.02, (self.steps - step) / decay_steps))
+    patience: int = Field(default=3, ge=0)
+    """Validations without a better one after which the learning rate begins to fall; 0 never stops early."""
+    validate_every_steps: int = Field(default=100, ge=1)
 
 
 class SourceSpec(_Strict):

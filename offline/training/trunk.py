@@ -2,45 +2,22 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 
-from offline.dataset import Array
-from offline.metrics import ranking
-from offline.training.batches import MicroBatch, micro_batches, pad, steps
+from offline.training.batches import micro_batches, steps
 from offline.training.gemma import Trunk
+from offline.training.joint_model import Corpus, JointModel, first_features, validate, validation_cost
 from offline.training.recipes import Training
-from offline.training.targets import Targets, loss, width
-
-_INFERENCE_BUDGET = 4096
-_STATISTICS_ROWS = 512
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """Articles of the run. tokens: ids per article; embeddings: [articles, width] of the encoder.
-
-    passes: (rows, share of a pass) by source; val_rows: rows that only measure.
-    """
-
-    tokens: list[list[int]]
-    embeddings: Tensor
-    targets: Targets
-    passes: list[tuple[list[int], float]]
-    val_rows: list[int]
-
-    def to(self, device: torch.device) -> "Corpus":
-        return replace(self, embeddings=self.embeddings.to(device), targets=self.targets.to(device))
-
-    def batch(self, rows: list[int]) -> MicroBatch:
-        return pad(rows, self.tokens).to(self.embeddings.device)
+from offline.training.schedule import Schedule
+from offline.training.targets import loss, width
 
 
 @dataclass(frozen=True)
@@ -52,29 +29,6 @@ class Progress:
     eta_sec: float
 
 
-class JointModel(nn.Module):
-    """Trunk, and one linear head over [trunk state, encoder embedding], standardised by fixed statistics."""
-
-    center: Tensor
-    spread: Tensor
-
-    def __init__(self, trunk: Trunk, features: Tensor, outputs: int, seed: int) -> None:
-        """Args: features: [articles, hidden + embedding] of the untrained trunk, to standardise by."""
-        super().__init__()
-        self.trunk = trunk
-        self.register_buffer("center", features.mean(0))
-        self.register_buffer("spread", features.std(0).clamp_min(1e-6))
-        self.head = nn.Linear(features.shape[1], outputs)
-        generator = torch.Generator().manual_seed(seed)
-        nn.init.normal_(self.head.weight, std=0.01, generator=generator)
-        nn.init.zeros_(self.head.bias)
-
-    def forward(self, ids: Tensor, lengths: Tensor, embeddings: Tensor) -> Tensor:
-        features = torch.cat((self.trunk(ids, lengths), embeddings), -1)
-        outputs: Tensor = self.head((features - self.center) / self.spread)
-        return outputs
-
-
 class TrunkTrainer:
     """One training run; `run` continues from `folder`'s checkpoint if there is one.
 
@@ -82,13 +36,11 @@ class TrunkTrainer:
     gradients are summed: the same steps as on one.
     """
 
-    validate_every_steps = 100
-
     def __init__(self, trunk: Trunk, corpus: Corpus, recipe: Training, folder: Path) -> None:
         self.accelerator = Accelerator(cpu=not torch.cuda.is_available())
         device = self.accelerator.device
         self.corpus, self.recipe, self.folder = corpus.to(device), recipe, folder
-        features = _first_features(trunk.to(device), self.corpus)
+        features = first_features(trunk.to(device), self.corpus)
         self.model = JointModel(trunk, features, width(corpus.targets.parts), recipe.seed).to(device)
         head = list(self.model.head.parameters())
         lora = [p for name, p in self.model.named_parameters() if name.startswith("trunk.")]
@@ -99,6 +51,7 @@ class TrunkTrainer:
         )
         self.base_rates = [recipe.lora_lr, recipe.head_lr]
         self.average = {name: p.detach().clone() for name, p in self.model.named_parameters()}
+        self.schedule = Schedule.of(recipe)
         self.step = 0
         self._restore()
 
@@ -106,22 +59,22 @@ class TrunkTrainer:
         order = islice(steps(self.corpus.passes, self.recipe.batch_size, self.recipe.seed), self.step, None)
         started, tokens, saved = time.monotonic(), 0, time.monotonic()
         first = self.step
-        while self.step < self.recipe.steps:
+        while self.step < self.schedule.ends:
             rows = next(order)
             value = self._train_step(rows)
             tokens += sum(len(self.corpus.tokens[row]) for row in rows)
             spent = time.monotonic() - started
-            eta = spent / (self.step - first) * (self.recipe.steps - self.step)
-            report(Progress(self.step, self.recipe.steps, value, tokens / spent, eta))
-            if self.step % self.validate_every_steps == 0 and self.accelerator.is_main_process:
-                self._log_validation()
+            eta = spent / (self.step - first) * (self.schedule.ends - self.step)
+            report(Progress(self.step, self.schedule.ends, value, tokens / spent, eta))
+            if self.step % self.recipe.validate_every_steps == 0:
+                self._validate()
             if time.monotonic() - saved > checkpoint_every_sec:
                 self.save()
                 saved = time.monotonic()
         self.save()
 
     def _train_step(self, rows: list[int]) -> float:
-        rate = self.recipe.rate(self.step)
+        rate = self.schedule.rate(self.step)
         for group, base in zip(self.optimizer.param_groups, self.base_rates, strict=True):
             group["lr"] = base * rate
         total = torch.zeros((), device=self.accelerator.device)
@@ -161,6 +114,7 @@ class TrunkTrainer:
             "model": {name: p.detach() for name, p in self.model.named_parameters()},
             "average": self.average,
             "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state,
         }
         partial = self.folder / "checkpoint.partial"
         torch.save(state, partial)
@@ -175,6 +129,7 @@ class TrunkTrainer:
         self.step = state["step"]
         self.optimizer.load_state_dict(state["optimizer"])
         self.average = state["average"]
+        self.schedule.restore(state["schedule"])
         self._assign(state["model"])
 
     def _assign(self, values: dict[str, Tensor]) -> None:
@@ -182,56 +137,20 @@ class TrunkTrainer:
             for name, parameter in self.model.named_parameters():
                 parameter.copy_(values[name])
 
-    def _log_validation(self) -> None:
-        """Append the averaged weights' metrics to validation.jsonl; training goes on with its own weights."""
-        current = {name: p.detach().clone() for name, p in self.model.named_parameters()}
-        self.use_average()
-        record = {"step": self.step, "filters": validate(self.model, self.corpus)}
-        self._assign(current)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "validation.jsonl").open("a") as stream:
-            stream.write(json.dumps(record) + "\n")
+    def _validate(self) -> None:
+        """Measure the averaged weights; training goes on with its own. All processes learn when to stop."""
+        if self.accelerator.is_main_process:
+            current = {name: p.detach().clone() for name, p in self.model.named_parameters()}
+            self.use_average()
+            found = validate(self.model, self.corpus)
+            self._assign(current)
+            self.schedule.validated(self.step, validation_cost(found, self.corpus.targets))
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with (self.folder / "validation.jsonl").open("a") as stream:
+                stream.write(json.dumps({"step": self.step, "filters": found}) + "\n")
+        if self.accelerator.num_processes > 1:
+            (self.schedule.ends,) = broadcast_object_list([self.schedule.ends])
 
     def use_average(self) -> None:
         """Put the averaged weights into the model (for validation and export, not for further steps)."""
         self._assign(self.average)
-
-
-def _first_features(trunk: Trunk, corpus: Corpus) -> Tensor:
-    rows = [row for source, _ in corpus.passes for row in source][:_STATISTICS_ROWS]
-    found = dict(states(trunk, corpus.tokens, rows))
-    state = torch.from_numpy(np.stack([found[row] for row in rows])).to(corpus.embeddings.device)
-    return torch.cat((state, corpus.embeddings[rows]), -1)
-
-
-def validate(model: JointModel, corpus: Corpus) -> dict[str, dict[str, float]]:
-    """Weighted MAE, Spearman and average precision of relevant articles, by filter, on the validation rows."""
-    outputs = torch.empty(len(corpus.val_rows), width(corpus.targets.parts))
-    place = {row: at for at, row in enumerate(corpus.val_rows)}
-    with torch.no_grad():
-        for part in micro_batches(corpus.val_rows, corpus.tokens, _INFERENCE_BUDGET):
-            batch = corpus.batch(part)
-            found = model(batch.ids, batch.lengths, corpus.embeddings[batch.rows])
-            outputs[[place[row] for row in part]] = found.cpu()
-    targets = corpus.targets.to(outputs.device)
-    guess = targets.restore(outputs).numpy()
-    truth = targets.restore(targets.values[corpus.val_rows]).numpy()
-    result = {}
-    for block in corpus.targets.parts:
-        known = ~np.isnan(truth[:, block.weighted])
-        if known.sum() > 1:
-            result[block.spec.name] = ranking(
-                np.clip(guess[known, block.weighted], 0, 10), truth[known, block.weighted], block.spec.gate.relevant_at
-            )
-    return result
-
-
-def states(
-    trunk: Trunk, tokens: list[list[int]], rows: list[int], budget: int = _INFERENCE_BUDGET
-) -> Iterator[tuple[int, Array]]:
-    """(row, trunk state [hidden]) of each article, in batches of similar length."""
-    with torch.inference_mode():
-        for part in micro_batches(rows, tokens, budget):
-            batch = pad(part, tokens).to(trunk.embedding.device)
-            for row, state in zip(part, trunk(batch.ids, batch.lengths).cpu().numpy(), strict=True):
-                yield row, np.asarray(state, dtype=np.float32)

@@ -11,9 +11,11 @@ from offline.dataset import Label, average
 from offline.training.adapter import export_adapter, load_trunk
 from offline.training.batches import micro_batches, pad, steps
 from offline.training.gemma import Trunk
+from offline.training.joint_model import Corpus, validate
 from offline.training.recipes import Training
+from offline.training.schedule import Schedule
 from offline.training.targets import build_targets
-from offline.training.trunk import Corpus, TrunkTrainer, validate
+from offline.training.trunk import TrunkTrainer
 from tests.unit.offline.tiny_gemma import tiny_spec, write_tiny_gemma
 
 
@@ -112,6 +114,25 @@ def test_a_killed_run_ends_where_an_unbroken_one_does(base: Path, tmp_path: Path
     for name, parameter in resumed.model.named_parameters():
         assert torch.equal(parameter, dict(whole.model.named_parameters())[name]), name
         assert torch.equal(resumed.average[name], whole.average[name]), name
+
+
+def test_without_progress_the_learning_rate_falls_early_and_a_resumed_run_remembers(base: Path, tmp_path: Path) -> None:
+    """Nothing is learned at a rate of 0: the second validation is no better, and the fall of 4 steps begins at 4."""
+    changes = {"patience": 1, "validate_every_steps": 2, "lora_lr": 0.0, "head_lr": 0.0, "weight_decay": 0.0}
+    trainer = make_trainer(base, tmp_path / "run", **changes)
+    trainer.run(lambda progress: None)
+    assert trainer.step == 8
+    resumed = make_trainer(base, tmp_path / "run", **changes)
+    assert (resumed.step, resumed.schedule.ends) == (8, 8)
+
+
+def test_the_rate_warms_up_stays_and_falls() -> None:
+    schedule = Schedule.of(Training(steps=100, warmup_steps=10, decay_share=0.3, patience=2))
+    assert [schedule.rate(step) for step in (0, 4, 9, 50, 70, 85)] == [0.1, 0.5, 1.0, 1.0, 1.0, 0.5]
+    for step, cost in ((10, 1.0), (20, 0.9), (30, 0.95), (40, 0.92)):
+        schedule.validated(step, cost)
+    assert schedule.ends == 70
+    assert schedule.rate(55) == 0.5
 
 
 def test_validation_reports_each_filter(base: Path, tmp_path: Path) -> None:
