@@ -1,4 +1,4 @@
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -18,7 +18,7 @@ def explanation(level: float, *, label: dict | None = None, **changes) -> Explan
     )
     result = replace(base, **changes)
     item = Item(1, "a", "scored", 0, 1, "T", None, None, "en", None, "", 0.1, None, None, "r", None,
-                {"uplifting": result.to_dict()})  # fmt: skip
+                {"uplifting": asdict(result)})  # fmt: skip
     (found,) = explain(Catalogue((FILTERS,)), item, {"uplifting": label} if label else {})
     return found
 
