@@ -5,19 +5,18 @@ English" became "commerce". Training data here holds both kinds in each language
 """
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
-from torch import nn
 
 from core.commerce import CommerceThresholds
 from models.heads import Perceptron
 from offline.calibration import out_of_fold
 from offline.dataset import Array
 from offline.training.linear import Standard, apply, blend, fit_ridge
+from offline.training.networks import fit_networks
 
 COMMERCE_AT = 6.0
 _JOURNALISM_BELOW = 4.0
@@ -28,7 +27,7 @@ _DOUBTED = 0.98
 _WRONGLY_REJECTED = 0.01
 """Share of other articles that the reading may reject when its threshold is set; the bar on new articles is .02."""
 _LEAST_CONFIRMED = 0.2
-_UNITS, _EPOCHS, _SEEDS = 48, 30, 4
+_SEEDS = 4
 _READING_ALPHA = 0.3
 
 
@@ -210,42 +209,4 @@ def _rescale(head: Perceptron, slope: float, shift: float) -> Perceptron:
 
 
 def _embedding_head(data: CommerceData, rows: NDArray[np.int64], seeds: int) -> Perceptron:
-    """Mean logit of several small networks; soft targets, since 4 to 8 points are a matter of degree."""
-    standard = Standard.of(data.embeddings[rows])
-    z = torch.from_numpy(standard(data.embeddings[rows]))
-    target = torch.from_numpy(data.degree[rows])
-    weight = torch.from_numpy(data.weights[rows].astype(np.float32))
-    nets = [_train_net(z, target, weight, seed) for seed in range(seeds)]
-    return blend([(_perceptron(net, standard), 1 / seeds) for net in nets])
-
-
-def _train_net(z: torch.Tensor, target: torch.Tensor, weight: torch.Tensor, seed: int) -> nn.Sequential:
-    generator = torch.Generator().manual_seed(seed)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        net = nn.Sequential(
-            nn.Dropout(0.2), nn.Linear(z.shape[1], _UNITS), nn.ReLU(), nn.Dropout(0.3), nn.Linear(_UNITS, 1)
-        )
-        optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=0.05)
-        for _ in range(_EPOCHS):
-            for rows in torch.split(torch.randperm(len(z), generator=generator), 128):
-                distance = nn.functional.binary_cross_entropy_with_logits(
-                    net(z[rows])[:, 0], target[rows], weight=weight[rows]
-                )
-                optimizer.zero_grad()
-                distance.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-    return net.eval()
-
-
-def _perceptron(net: nn.Sequential, standard: Standard) -> Perceptron:
-    first, last = cast(nn.Linear, net[1]), cast(nn.Linear, net[4])
-    return Perceptron(
-        center=standard.center.astype(np.float32),
-        scale=standard.scale.astype(np.float32),
-        skip=np.zeros((1, len(standard.center)), dtype=np.float32),
-        bias=last.bias.detach().numpy(),
-        hidden=first.weight.detach().numpy(),
-        hidden_bias=first.bias.detach().numpy(),
-        out=last.weight.detach().numpy(),
-    )
+    return fit_networks(data.embeddings[rows], data.degree[rows], data.weights[rows], seeds)
