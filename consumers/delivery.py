@@ -175,7 +175,7 @@ class Delivery(Generic[T]):
         for index, record in enumerate(batch.records):
             outcome = batch.outcomes[index]
             if not isinstance(outcome, RefusedRecord):
-                largest = max((len(message.value or b"") for message in outcome), default=0)
+                largest = max([len(message.value or b"") for message in outcome], default=0)
                 if largest > limit:
                     outcome = RefusedRecord(TOO_LARGE, f"the outcome has {largest} bytes, the limit is {limit}")
             if isinstance(outcome, RefusedRecord):
@@ -183,9 +183,9 @@ class Delivery(Generic[T]):
                 batch.report.count_dead(outcome.reason)
                 continue
             headers = (*carried_headers(record), ("attempt", str(batch.attempts(index)).encode()), stage)
-            for message in outcome:
-                messages.append((index, message._replace(headers=headers + message.headers)))
-                batch.report.count_published(message.topic)
+            for topic, key, value, own in outcome:
+                messages.append((index, Message(topic, key, value, headers + own)))
+                batch.report.count_published(topic)
         return messages
 
     async def _publish_once(self, batch: _Batch[T], pending: list[tuple[int, Message]]) -> None:

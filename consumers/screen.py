@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from consumers.active import Active
 from consumers.metrics import SilentRecorder, StageRecorder
-from consumers.records import Message, Outcome, Record
+from consumers.records import Headers, Message, Outcome, Record
 from core.article import Article, decode_article
 from core.cascade import Judged, ScoreOutcome
 from core.claims import ClaimStore
@@ -61,8 +61,8 @@ def rejected_message(rejected: Rejected) -> Message:
     return Message(REJECTED, rejected.article.id.encode(), rejected.to_bytes())
 
 
-def scored_message(scored: Scored) -> Message:
-    return Message(SCORED, scored.article.id.encode(), scored.to_bytes())
+def scored_message(scored: Scored, headers: Headers = ()) -> Message:
+    return Message(SCORED, scored.article.id.encode(), scored.to_bytes(), headers)
 
 
 def gated_message(gated: Gated) -> Message:

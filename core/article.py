@@ -12,6 +12,7 @@ MAX_BYTES = 1 << 20
 """Limit on one raw record; larger ones are dead letters, as Kafka's own default would refuse them."""
 
 _TEXT_FIELDS = ("id", "title", "text", "url", "source", "language", "published")
+_KNOWN = frozenset({*_TEXT_FIELDS, "tags", "extra"})
 _MAX_ID_CHARS = 256
 _MAX_DEPTH = 100
 """Of what is carried in `extra`. orjson reads 1,024 levels and writes 254, and inner topics add some of their own."""
@@ -80,12 +81,10 @@ def decode_article(body: bytes) -> Article:
 
 def article_from_dict(record: dict[str, Any]) -> Article:
     """Validate a raw record's fields; see `decode_article` for the reasons of refusal."""
-    values: dict[str, str | None] = {}
-    for name in _TEXT_FIELDS:
-        value = record.get(name)
+    values = {name: record.get(name) for name in _TEXT_FIELDS}
+    for name, value in values.items():
         if value is not None and not isinstance(value, str):
             raise RefusedRecord("wrong_type", f"{name} must be a string, got {type(value).__name__}")
-        values[name] = value
     title, text = values["title"] or "", values["text"] or ""
     if not title.strip() and not text.strip():
         raise RefusedRecord("empty", "neither title nor text has any content")
@@ -114,8 +113,9 @@ def _tags(value: Any) -> tuple[str, ...]:
 
 
 def _extra(record: dict[str, Any]) -> dict[str, Any]:
-    known = {*_TEXT_FIELDS, "tags", "extra"}
-    unknown = {key: value for key, value in record.items() if key not in known}
+    if record.keys() <= _KNOWN and "extra" not in record:
+        return {}
+    unknown = {key: value for key, value in record.items() if key not in _KNOWN}
     carried = record.get("extra")
     extra = {**carried, **unknown} if isinstance(carried, dict) else unknown
     if _is_deeper(extra, _MAX_DEPTH):

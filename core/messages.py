@@ -5,6 +5,7 @@ and the engine travel in headers.
 """
 
 import base64
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -63,7 +64,7 @@ class Gated:
     embedding: NDArray[np.float32]
 
     def to_bytes(self) -> bytes:
-        vector = base64.b64encode(self.embedding.astype("<f4").tobytes()).decode()
+        vector = base64.b64encode(self.embedding.astype("<f4", copy=False).tobytes()).decode()
         return encode({"schema": SCHEMA, "article": self.article.to_dict(), "embedding": vector})
 
     @classmethod
@@ -74,9 +75,9 @@ class Gated:
             article = record["article"]
         except (KeyError, TypeError, ValueError) as error:
             raise RefusedRecord("wrong_type", f"not a gated article: {error!r}") from None
-        if not isinstance(article, dict) or not np.isfinite(vector).all():
+        if not isinstance(article, dict) or not math.isfinite(vector @ vector):
             raise RefusedRecord("wrong_type", "not a gated article: article or embedding is malformed")
-        return cls(article=article_from_dict(article), embedding=vector.astype(np.float32))
+        return cls(article=article_from_dict(article), embedding=vector.astype(np.float32, copy=False))
 
 
 @dataclass
