@@ -36,6 +36,8 @@ _STAGE = TypeVar("_STAGE")
 class NoEncoder:
     """One fixed vector for every text."""
 
+    width = _WIDTH
+
     def __init__(self) -> None:
         self._vector = np.full(_WIDTH, _WIDTH**-0.5, dtype=np.float32)
 

@@ -99,7 +99,7 @@ def dead_show(place: Annotated[str, typer.Argument(metavar="TOPIC/PARTITION/OFFS
         raise StillhouseError(f"No dead letter from {place}.", action="See `stillhouse dead list`.")
     original = entries[-1].letter.original
     details = entries[-1].to_dict() | {
-        "headers": {name: value.decode("utf-8", "replace") for name, value in original.headers},
+        "headers": {name: (value or b"").decode("utf-8", "replace") for name, value in original.headers},
         "body": original.body.decode("utf-8", "backslashreplace"),
     }
     _print_json(details) if as_json else print_letter(details)

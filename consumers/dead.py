@@ -58,10 +58,8 @@ def dead_letter(record: Record, stage: str, refusal: RefusedRecord, *, attempts:
         "dead-timestamp": str(record.timestamp_ms),
         "dead-truncated": "1" if truncated else "",
     }
-    headers = [(name, value.encode()) for name, value in facts.items() if value]
-    headers += [(f"{_PREFIX}{name}", value or b"") for name, value in record.headers]
-    if body is None and record.key is None:
-        body = b""  # Kafka stores no message that has neither key nor value
+    headers: list[tuple[str, bytes | None]] = [(name, value.encode()) for name, value in facts.items() if value]
+    headers += [(f"{_PREFIX}{name}", value) for name, value in record.headers]
     return Message(topics.DEAD, record.key, body[:_TRUNCATED_BYTES] if truncated and body else body, tuple(headers))
 
 
@@ -84,7 +82,7 @@ class DeadLetter:
 
     @classmethod
     def from_record(cls, record: Record) -> "DeadLetter":
-        facts = {name: value.decode("utf-8", "replace") for name, value in record.headers if name.startswith("dead-")}
+        facts = {n: (value or b"").decode("utf-8", "replace") for n, value in record.headers if n.startswith("dead-")}
         original = Record(
             topic=facts.get("dead-topic", ""),
             partition=_number(facts, "dead-partition"),

@@ -5,7 +5,6 @@ redelivered record changes nothing. The position's name holds the cluster's id a
 anew with offsets from 0, and those are other records than the ones of yesterday.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -61,18 +60,12 @@ async def cluster_id(settings: Settings) -> str:
 
 def _check(name: str, label: OracleLabel) -> None:
     """A label that training could not use must not enter the store."""
-    if not isinstance(label.scores, dict) or not label.scores:
-        raise RefusedRecord("wrong_type", f"{name}: scores must be an object of numbers")
+    if not label.scores:
+        raise RefusedRecord("wrong_type", f"{name}: no scores")
     for dimension, score in label.scores.items():
-        if not _is_number(score) or not 0 <= score <= 10:
+        if not 0 <= score <= 10:
             raise RefusedRecord("score_out_of_range", f"{name}: {dimension} is {score!r}, scores are 0-10")
-    if not _is_number(label.propensity) or not 0 < label.propensity <= 1:
+    if not 0 < label.propensity <= 1:
         raise RefusedRecord(
             "wrong_type", f"{name}: propensity is {label.propensity!r}, a probability above 0 is needed"
         )
-    if not isinstance(label.evidence, dict) or not _is_number(label.cost_usd):
-        raise RefusedRecord("wrong_type", f"{name}: evidence must be an object and cost_usd a number")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

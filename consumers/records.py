@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 from core.errors import RefusedRecord, TransientError
 
-Headers: TypeAlias = tuple[tuple[str, bytes], ...]
+Headers: TypeAlias = tuple[tuple[str, bytes | None], ...]
 
 
 _MOST_DIGITS = 18

@@ -8,6 +8,7 @@ from consumers.metrics import StageRecorder
 from consumers.records import Message, Outcome, Record
 from consumers.screen import rejected_message, scored_message, silent
 from core.cascade import Judged, ScoreOutcome
+from core.errors import RefusedRecord
 from core.messages import Gated, Rejected
 from core.topics import GATED, ORACLE_REQUESTS
 
@@ -22,7 +23,10 @@ class ScoreStage:
     source: str = GATED
 
     def decode(self, record: Record) -> Gated:
-        return Gated.from_bytes(record.body)
+        gated, width = Gated.from_bytes(record.body), self.active.cascade.models.encoder.width
+        if gated.embedding.size != width:
+            raise RefusedRecord("other_encoder", f"{gated.embedding.size} numbers, the active encoder gives {width}")
+        return gated
 
     def handle(self, batch: Sequence[Gated]) -> Sequence[Outcome]:
         cascade = self.active.cascade
@@ -39,7 +43,7 @@ class ScoreStage:
 def _messages(outcome: ScoreOutcome | Rejected, engine: bytes) -> list[Message]:
     if isinstance(outcome, Rejected):
         return [rejected_message(outcome)]
-    messages = [scored_message(outcome.scored)._replace(headers=(("engine", engine),))]
+    messages = [scored_message(outcome.scored, (("engine", engine),))]
     if outcome.request:
         messages.append(Message(ORACLE_REQUESTS, outcome.request.article.id.encode(), outcome.request.to_bytes()))
     return messages

@@ -49,6 +49,10 @@ class ScorerInput:
 class Encoder(Protocol):
     """Text to vector. The vector of a text must not depend on the batch it came in."""
 
+    @property
+    def width(self) -> int:
+        """Length of a vector."""
+
     def encode(self, texts: Sequence[str]) -> Vector:
         """[n, d] float32 of unit length, one row per text."""
 
@@ -196,7 +200,7 @@ class Cascade:
 def passes_prefilter(spec: FilterSpec, article: Article) -> bool:
     """True if the filter's own rules let the article through."""
     rules = spec.prefilter
-    if len(article.content) < rules.min_chars:
+    if rules.min_chars and len(article.content) < rules.min_chars:
         return False
     if rules.languages and article.language and article.language not in rules.languages:
         return False

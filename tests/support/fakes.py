@@ -31,6 +31,10 @@ class AccidentalEncoder:
     transient_failures: int = 0
     calls: int = 0
 
+    @property
+    def width(self) -> int:
+        return self.inner.width
+
     def encode(self, texts: Sequence[str]):
         self.calls += 1
         time.sleep(self.pause_sec)

@@ -19,8 +19,10 @@ def numbers(text: str, count: int) -> np.ndarray:
 
 
 class FakeEncoder:
+    width = 8
+
     def encode(self, texts: Sequence[str]) -> np.ndarray:
-        vectors = np.stack([numbers(text, 8) - 0.5 for text in texts])
+        vectors = np.stack([numbers(text, self.width) - 0.5 for text in texts])
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 

@@ -43,8 +43,8 @@ def test_a_restarted_embedded_broker_counts_anew(stage):
     ("changes", "reason"),
     [
         ({"scores": {"a": 10.5}}, "score_out_of_range"),
-        ({"scores": {"a": "7"}}, "score_out_of_range"),
-        ({"scores": {"a": True}}, "score_out_of_range"),
+        ({"scores": {"a": "7"}}, "wrong_type"),
+        ({"scores": {"a": True}}, "wrong_type"),
         ({"scores": {}}, "wrong_type"),
         ({"propensity": 0}, "wrong_type"),
         ({"evidence": ["quote"]}, "wrong_type"),
