@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -131,13 +131,18 @@ async def publish(settings: Settings, messages: Sequence[Message]) -> None:
 async def read(settings: Settings, *names: str) -> list[Record]:
     """All records of the topics, as of now."""
     records: list[Record] = []
+    await read_each(settings, records.append, *names)
+    return records
+
+
+async def read_each(settings: Settings, take: Callable[[Record], None], *names: str) -> None:
+    """The same, one by one: for topics that are too large for memory."""
     consumer = browser(settings, *names)
     await consumer.start()
     try:
-        await read_to_end(consumer, records.append)
+        await read_to_end(consumer, take)
     finally:
         await consumer.stop()
-    return records
 
 
 async def await_outcomes(settings: Settings, keys: set[bytes | None], timeout_sec: float = 60) -> list[Record]:

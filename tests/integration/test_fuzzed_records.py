@@ -1,0 +1,147 @@
+"""Fuzzed records through whole stages on a broker: none crashes a stage, none is lost, each has exactly one outcome."""
+
+import asyncio
+import hashlib
+import random
+import time
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+
+import numpy as np
+import orjson
+import pytest
+
+from consumers.dead import DeadLetter
+from consumers.records import Message, Record
+from consumers.runtime import open_stream
+from core.article import article_from_dict
+from core.messages import Gated, Labelled
+from core.topics import DEAD, GATED, ORACLE_LABELS, RAW, REJECTED, SCORED
+from offline.label_store import LabelStore
+from tests.support import board_records, mutations
+from tests.support.fakes import fake_loader, write_filters
+from tests.support.kafka import PROJECT, lag, publish, read, read_each
+
+SAMPLES = PROJECT / "producers" / "samples" / "articles.jsonl"
+PART = 5_000
+OUR_FAULTS = ("decode_error", "handler_error")
+
+
+def sample_articles() -> list[dict]:
+    return [orjson.loads(line) for line in SAMPLES.read_bytes().splitlines()]
+
+
+def sample_gated() -> list[dict]:
+    vectors = np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32)
+    articles = map(article_from_dict, sample_articles())
+    return [orjson.loads(Gated(a, v / np.linalg.norm(v)).to_bytes()) for a, v in zip(articles, vectors, strict=False)]
+
+
+def sample_labelled() -> list[dict]:
+    draw = random.Random(0)
+    articles = map(article_from_dict, sample_articles())
+    found = (board_records.labelled(board_records.scored(a, draw), draw) for a in articles)
+    return [orjson.loads(labelled.to_bytes()) for labelled in found if labelled]
+
+
+@pytest.fixture
+def fuzzed_settings(embedded, tmp_path):
+    return embedded.model_copy(update={"filters": (write_filters(tmp_path),)})
+
+
+def fingerprint(record: Record | Message) -> bytes:
+    """Key, bytes and headers, which a dead letter must give back."""
+    return hashlib.sha256(repr((record.key, record.value, record.headers)).encode()).digest()
+
+
+@dataclass
+class Account:
+    """What became of the records, by their numbers. `reasons` counts topics, and dead letters by reason."""
+
+    sent: dict[int, bytes] = field(default_factory=dict)
+    places: dict[int, str] = field(default_factory=dict)
+    outcomes: dict[int, list[str]] = field(default_factory=lambda: defaultdict(list))
+    reasons: Counter = field(default_factory=Counter)
+
+    async def publish(self, settings, messages) -> None:
+        part: list[Message] = []
+        for message in messages:
+            self.sent[mutations.number_of(message)] = fingerprint(message)
+            part.append(message)
+            if len(part) == PART:
+                await publish(settings, part)
+                part = []
+        await publish(settings, part)
+
+    async def read(self, settings, source) -> None:
+        await read_each(settings, self._place, source)
+        await read_each(settings, self._outcome, *{GATED, SCORED, REJECTED, DEAD} - {source})
+
+    def _place(self, record: Record) -> None:
+        self.places[mutations.number_of(record)] = f"{record.topic}/{record.partition}/{record.offset}"
+
+    def _outcome(self, record: Record) -> None:
+        if record.topic != DEAD:
+            self.outcomes[mutations.number_of(record)].append(record.topic)
+            self.reasons[record.topic] += 1
+            return
+        letter = DeadLetter.from_record(record)
+        number = mutations.number_of(letter.original)
+        self.outcomes[number].append(DEAD)
+        self.reasons[letter.reason] += 1
+        assert letter.place == self.places[number]
+        assert fingerprint(letter.original) == self.sent[number]
+        assert letter.reason not in OUR_FAULTS, (letter.message, letter.original.body[:300])
+
+
+async def fuzz(settings, stage, source, samples, count) -> Account:
+    """Publish, let the stage work, send an intact record after all the others, and account for every one."""
+    seed, account, started = random.randrange(10**6), Account(), time.monotonic()
+    print(f"seed {seed}")
+    async with open_stream(settings, (stage,), fake_loader(settings)):
+        await account.publish(settings, mutations.messages(source, samples, count, seed))
+        await drained(settings, stage)
+        await account.publish(settings, [mutations.intact(source, samples[0], count)])
+        await drained(settings, stage)
+    await account.read(settings, source)
+    print(f"{count} records in {time.monotonic() - started:.0f} s: {dict(account.reasons.most_common())}")
+    return account
+
+
+async def drained(settings, stage) -> None:
+    await asyncio.sleep(0.5)
+    while any((await lag(settings, (stage,))).values()):
+        await asyncio.sleep(0.5)
+
+
+SOURCES = {"screen": (RAW, sample_articles), "score": (GATED, sample_gated)}
+
+
+@pytest.mark.parametrize(
+    ("stage", "count"),
+    [
+        pytest.param("screen", 2_000, id="screen"),
+        pytest.param("score", 2_000, id="score"),
+        pytest.param("screen", 100_000, marks=[pytest.mark.slow, pytest.mark.timeout(1_800)], id="screen-100000"),
+        pytest.param("score", 20_000, marks=[pytest.mark.slow, pytest.mark.timeout(900)], id="score-20000"),
+    ],
+)
+async def test_each_has_exactly_one_outcome(fuzzed_settings, stage, count):
+    source, samples = SOURCES[stage]
+    account = await fuzz(fuzzed_settings, stage, source, samples(), count)
+    assert Counter(map(len, account.outcomes.values())) == {1: count + 1}
+    assert account.outcomes[count] != [DEAD], "the stage still works"
+    assert len(account.reasons) > 5
+
+
+@pytest.mark.parametrize("count", [2_000, pytest.param(20_000, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
+async def test_each_label_is_a_row_or_a_dead_letter(fuzzed_settings, count):
+    account = await fuzz(fuzzed_settings, "labels", ORACLE_LABELS, sample_labelled(), count)
+    assert set(map(len, account.outcomes.values())) == {1}
+    rows = {(label.article_id, label.filter) for label in LabelStore(fuzzed_settings.label_store).labels()}
+    kept = set(range(count + 1)) - account.outcomes.keys()
+    records = [r for r in await read(fuzzed_settings, ORACLE_LABELS) if mutations.number_of(r) in kept]
+    labelled = [Labelled.from_bytes(record.body) for record in records]
+    assert rows == {(one.article.id, name) for one in labelled for name in one.labels}
+    assert count in kept, "the stage still works"
+    assert len(account.reasons) > 4
