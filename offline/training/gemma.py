@@ -176,6 +176,13 @@ class Trunk(nn.Module):
         self._ordered = [_layer(shape, weights, i, (rank, alpha / rank), dtype, generator) for i in range(shape.layers)]
         self.layers = nn.ModuleList(self._ordered)
         self._run = Layer.forward
+        self._frozen = 0
+
+    def adapt_top(self, count: int) -> None:
+        """Train the LoRA of the last `count` layers alone; the layers below run without gradients, as released."""
+        self._frozen = len(self._ordered) - min(count, len(self._ordered))
+        for layer in self._ordered[: self._frozen]:
+            layer.requires_grad_(False)
 
     def compile(self) -> None:
         """Fuse the layer (about 40 s once, cached on disk): 1.3 times the tokens per second."""
@@ -187,12 +194,13 @@ class Trunk(nn.Module):
         x = x * torch.tensor(self.shape.hidden**0.5, dtype=x.dtype)
         tables = {theta: self._rope(ids.shape[1], theta, x) for theta in self.shape.thetas}
         rows, last = torch.arange(len(ids), device=ids.device), lengths - 1
-        for layer, theta in zip(self._ordered, self.shape.thetas, strict=True):
+        for index, (layer, theta) in enumerate(zip(self._ordered, self.shape.thetas, strict=True)):
             if layer is self._ordered[-1]:
                 attended = layer.attend(x, *tables[theta])
                 x = layer.finish(x[rows, last], attended[rows, last])
             else:
-                x = self._run(layer, x, *tables[theta])
+                with torch.set_grad_enabled(torch.is_grad_enabled() and index >= self._frozen):
+                    x = self._run(layer, x, *tables[theta])
         return rms_norm(x.float(), self.final_norm, self.shape.eps)
 
     def _rope(self, length: int, theta: float, like: Tensor) -> tuple[Tensor, Tensor]:

@@ -77,6 +77,8 @@ def train(library: Library, recipe: TrunkRecipe, paths: Paths, report: Callable[
     settings = recipe.training
     corpus = build_corpus(library, recipe, tokenize(library, paths.base, settings.max_tokens))
     trunk = Trunk(paths.base, settings.rank, settings.alpha, number_type(), settings.seed)
+    if settings.top_layers:
+        trunk.adapt_top(settings.top_layers)
     if settings.steps >= _COMPILE_FROM_STEPS:
         trunk.compile()
     trainer = TrunkTrainer(trunk, corpus, settings, paths.run)

@@ -22,6 +22,8 @@ class Training(_Strict):
     steps: int = Field(ge=1)
     rank: int = 16
     alpha: float = 32.0
+    top_layers: int | None = Field(default=None, ge=1)
+    """LoRA on the last so many layers alone; without it on all of them."""
     max_tokens: int = 320
     batch_size: int = 16
     token_budget: int = 2048

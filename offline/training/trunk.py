@@ -43,7 +43,7 @@ class TrunkTrainer:
         features = first_features(trunk.to(device), self.corpus)
         self.model = JointModel(trunk, features, width(corpus.targets.parts), recipe.seed).to(device)
         head = list(self.model.head.parameters())
-        lora = [p for name, p in self.model.named_parameters() if name.startswith("trunk.")]
+        lora = [p for name, p in self.model.named_parameters() if name.startswith("trunk.") and p.requires_grad]
         self.optimizer = torch.optim.AdamW(
             [{"params": lora, "lr": recipe.lora_lr}, {"params": head, "lr": recipe.head_lr}],
             weight_decay=recipe.weight_decay,
@@ -99,6 +99,8 @@ class TrunkTrainer:
 
     def _sum_over_processes(self, total: Tensor) -> Tensor:
         for parameter in self.model.parameters():
+            if not parameter.requires_grad:
+                continue
             own = parameter.grad if parameter.grad is not None else torch.zeros_like(parameter)
             parameter.grad = self.accelerator.reduce(own, reduction="sum")
         reduced: Tensor = self.accelerator.reduce(total, reduction="sum")

@@ -86,6 +86,16 @@ def test_exported_adapter_gives_the_same_states_through_peft(base: Path, tmp_pat
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-3)
 
 
+def test_only_the_top_layers_learn_where_the_recipe_says_so(base: Path, tmp_path: Path) -> None:
+    recipe = Training(steps=2, rank=2, alpha=4, batch_size=8, token_budget=64, warmup_steps=2, top_layers=1)
+    trunk = Trunk(base, 2, 4, torch.float32)
+    trunk.adapt_top(1)
+    trainer = TrunkTrainer(trunk, make_corpus(), recipe, tmp_path / "run")
+    trainer.run(lambda progress: None)
+    learned = {name.split(".")[1] for name, _, _, b in trunk.lora() if b.abs().sum() > 0}
+    assert learned == {str(trunk.shape.layers - 1)}
+
+
 def test_loss_falls(base: Path, tmp_path: Path) -> None:
     losses: list[float] = []
     make_trainer(base, tmp_path / "run").run(lambda progress: losses.append(progress.loss))
