@@ -60,13 +60,14 @@ def overhead(
     as_json: Json = False,
     count: Annotated[int, typer.Option(min=64, help="Articles of 2 KB.")] = 2_000,
     repeats: Annotated[int, typer.Option(min=1, help="Rounds; medians are reported.")] = 5,
+    kafka: Annotated[bool, typer.Option(help="Measure what Kafka's client adds, too.")] = True,
 ) -> None:
-    """CPU per message of the stages, with the models replaced by no-ops."""
+    """CPU per article of the stages, with the models replaced by no-ops."""
     from benchmarks.overhead import measure_overhead
     from benchmarks.report import print_overhead
     from core.settings import load_settings
 
-    _print(measure_overhead(load_settings(), count, repeats), print_overhead, as_json)
+    _print(measure_overhead(load_settings(), count, repeats, kafka), print_overhead, as_json)
 
 
 def _print(result: dict[str, Any], show: Any, as_json: bool) -> None:

@@ -1,158 +1,150 @@
-"""`bench overhead`: CPU per message of each stage with the models replaced by no-ops, on records of 2 KB."""
+"""`bench overhead`: CPU per article of the screen and score stages with models that cost nothing, on records of 2 KB.
+
+Ours is what the delivery frame and the stages do with a batch in memory. On the embedded broker they cost more:
+Kafka's client fetches, decompresses, compresses, sends and commits, and claims and attempts are written to disk.
+"""
 
 import asyncio
+import gc
 import statistics
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Generic, TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from benchmarks.no_models import cascade_without_models
 from consumers.active import Active
-from consumers.delivery import Delivery
+from consumers.delivery import Delivery, Report
+from consumers.embedded import embedded_broker
+from consumers.metrics import SilentRecorder
 from consumers.records import Message, Record, Stage
+from consumers.runtime import open_stream, prepare_topics
 from consumers.score import ScoreStage
 from consumers.screen import ScreenStage
-from core.calibration import Gate
-from core.cascade import Cascade, Judged, Models, ProbeOutput, ScorerInput
+from core.article import decode_article
+from core.cascade import Cascade, Judged
 from core.claims import MemoryClaims
-from core.commerce import CommerceThresholds
 from core.errors import RefusedRecord, StillhouseError, TransientError
+from core.jsonl import Line
 from core.messages import encode
-from core.package import FilterPackage, load_package
-from core.releases import ReleaseSet, find_package, load_activation
 from core.settings import Settings
-from core.topics import GATED, RAW
+from core.topics import GATED, RAW, SCORED
+from front.demo import own_machine
+from producers.publish import publish_lines, raw_producer
 
-Vector = NDArray[np.float32]
 BATCH = 64
-_TEXT_BYTES = 1_800
-_WIDTH = 384
-_STAGE = TypeVar("_STAGE")
-
-
-class NoEncoder:
-    """One fixed vector for every text."""
-
-    width = _WIDTH
-
-    def __init__(self) -> None:
-        self._vector = np.full(_WIDTH, _WIDTH**-0.5, dtype=np.float32)
-
-    def encode(self, texts: Sequence[str]) -> Vector:
-        return np.broadcast_to(self._vector, (len(texts), _WIDTH))
-
-
-class NoProbes:
-    def __init__(self, packages: Mapping[str, FilterPackage]) -> None:
-        self._outputs = {
-            name: ProbeOutput(1.0, np.full(len(p.spec.dimensions), 3, dtype=np.float32)) for name, p in packages.items()
-        }
-
-    def commerce(self, embedding: Vector) -> float:
-        return 0.0
-
-    def predict(self, embedding: Vector) -> Mapping[str, ProbeOutput]:
-        return self._outputs
-
-
-class NoScorer:
-    def __init__(self, packages: Mapping[str, FilterPackage]) -> None:
-        self._outputs = {name: np.full(len(p.spec.dimensions), 3, dtype=np.float32) for name, p in packages.items()}
-
-    def score(self, inputs: Sequence[ScorerInput]) -> list[Mapping[str, Vector]]:
-        return [self._outputs] * len(inputs)
+_TEXT_BYTES = 1_770
+_PATIENCE_SEC = 120.0
 
 
 @dataclass
 class MemoryPublisher:
-    """Keeps messages in a list instead of Kafka."""
+    """Instead of Kafka: keeps the messages in a list, or only counts them, as a stage forgets what was sent."""
 
+    keeps: bool
     max_bytes: int = 1 << 22
     sent: list[Message] = field(default_factory=list)
+    count: int = 0
 
     async def publish(self, messages: Sequence[Message]) -> list[TransientError | RefusedRecord | None]:
-        self.sent += messages
+        self.count += len(messages)
+        if self.keeps:
+            self.sent += messages
         return [None] * len(messages)
 
 
-@dataclass(frozen=True)
-class _Lane(Generic[_STAGE]):
-    stage: Stage[Any]
-    publisher: MemoryPublisher
-
-    async def feed(self, records: Sequence[Record]) -> list[Message]:
-        """Deliver in batches; returns what was published."""
-        delivery = Delivery(self.stage, self.publisher)
-        for first in range(0, len(records), BATCH):
-            await delivery.deliver(records[first : first + BATCH])
-        sent, self.publisher.sent = self.publisher.sent, []
-        return sent
-
-
-def measure_overhead(settings: Settings, count: int, repeats: int) -> dict[str, Any]:
-    """µs of CPU per message, medians over `repeats` runs of `count` articles."""
-    packages = _packages(settings)
-    measured = [asyncio.run(_run(packages, count, seed)) for seed in range(repeats + 1)][1:]
-    stages = {
-        name: round(statistics.median(run[name] for run in measured), 1) for name in ("screen", "score", "calibration")
-    }
-    frame = stages["screen"] + stages["score"] - stages["calibration"]
-    return {
+def measure_overhead(settings: Settings, count: int, repeats: int, with_kafka: bool) -> dict[str, Any]:
+    """µs of CPU per article, medians over `repeats` runs of `count` articles."""
+    cascade = cascade_without_models(settings)
+    runs = [asyncio.run(_in_memory(cascade, count, seed)) for seed in range(repeats + 1)][1:]
+    ours = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
+    total = ours["screen"] + ours["score"]
+    result = {
         "articles": count,
         "article_bytes": len(_record(0, 0).body),
-        "filters": len(packages),
-        "cpu_us_per_message": stages,
-        "screen_and_score_without_calibration": round(frame, 1),
-        "screen_and_score": round(stages["screen"] + stages["score"], 1),
+        "filters": len(cascade.packages),
+        "cpu_us_per_article": {name: round(value, 1) for name, value in ours.items()},
+        "screen_and_score": round(total, 1),
     }
+    if with_kafka:
+        through = [_through_kafka(settings, cascade, count) for _ in range(repeats)]
+        result["kafka_and_disk"] = round(statistics.median(through) - total, 1)
+    return result
 
 
-async def _run(packages: Mapping[str, FilterPackage], count: int, seed: int) -> dict[str, float]:
-    """One pass: every article through screen, then through score with all filters open."""
-    cascade = _cascade(packages)
+async def _in_memory(cascade: Cascade, count: int, seed: int) -> dict[str, float]:
+    """Every article through screen, then through score with all filters open; and the verdicts' part of the latter."""
     records = [_record(seed, number) for number in range(count)]
-    screen = _Lane[ScreenStage](ScreenStage(Active(cascade), MemoryClaims()), MemoryPublisher())
-    cpu = time.process_time()
-    gated = await screen.feed(records)
-    screened = time.process_time() - cpu
-    if len(gated) != count or {message.topic for message in gated} != {GATED}:
-        raise StillhouseError(f"{count} articles became {len(gated)} gated ones.", action="Report this as a fault.")
-    onward = [Record(GATED, 0, i, 0, m.key, m.value, m.headers) for i, m in enumerate(gated)]
-    score = _Lane[ScoreStage](ScoreStage(Active(cascade)), MemoryPublisher())
-    cpu = time.process_time()
-    await score.feed(onward)
-    scored = time.process_time() - cpu
-    answers = [cascade.judge(score.stage.decode(record)) for record in onward[:BATCH]]
-    judged = [answer for answer in answers if isinstance(answer, Judged)]
-    cpu = time.process_time()
-    cascade.score(judged)
-    composed = time.process_time() - cpu
-    return {
-        "screen": 1e6 * screened / count,
-        "score": 1e6 * scored / count,
-        "calibration": 1e6 * composed / len(judged),
-    }
+    keeper = MemoryPublisher(keeps=True)
+    await _feed(ScreenStage(Active(cascade), MemoryClaims()), records, keeper)
+    gated = [Record(GATED, 0, i, 0, m.key, m.value, m.headers) for i, m in enumerate(keeper.sent)]
+    if {message.topic for message in keeper.sent} != {GATED}:
+        raise StillhouseError(f"{count} articles did not become gated ones.", action="Report this as a fault.")
+    judged = [
+        answer for r in gated if isinstance(answer := cascade.judge(ScoreStage(Active(cascade)).decode(r)), Judged)
+    ]
+    batches = [judged[first : first + BATCH] for first in range(0, count, BATCH)]
+    gc.collect()
+    gc.freeze()  # what the benchmark keeps is not the stages' to look through
+    started = time.process_time()
+    await _feed(ScreenStage(Active(cascade), MemoryClaims()), records, MemoryPublisher(keeps=False))
+    screened = time.process_time()
+    await _feed(ScoreStage(Active(cascade)), gated, MemoryPublisher(keeps=False))
+    scored = time.process_time()
+    for batch in batches:
+        cascade.score(batch)
+    composed = time.process_time()
+    gc.unfreeze()
+    times = {"screen": screened - started, "score": scored - screened, "of which verdicts": composed - scored}
+    return {name: 1e6 * seconds / count for name, seconds in times.items()}
 
 
-def _cascade(packages: Mapping[str, FilterPackage]) -> Cascade:
-    models = Models(NoEncoder(), NoProbes(packages), NoScorer(packages), CommerceThresholds(rejected_at=1.01))
-    releases = ReleaseSet({name: (p.spec.version, p.manifest_sha256) for name, p in packages.items()})
-    return Cascade(releases, packages, models)
+async def _feed(stage: Stage[Any], records: Sequence[Record], publisher: MemoryPublisher) -> None:
+    delivery = Delivery(stage, publisher)
+    for first in range(0, len(records), BATCH):
+        await delivery.deliver(records[first : first + BATCH])
 
 
-def _packages(settings: Settings) -> dict[str, FilterPackage]:
-    """The active packages with gates open: every filter is calibrated from the scorer."""
-    active = load_activation(settings.filters)
-    found = {n: load_package(find_package(settings.filters, n, v)) for n, v in sorted(active.filters.items())}
-    return {name: replace(package, gate=Gate(threshold=None)) for name, package in found.items()}
+class _Arrivals(SilentRecorder):
+    """Notes the CPU clock at the first batch, and once all articles are scored."""
+
+    def __init__(self, expected: int) -> None:
+        self._missing, self.started, self.ended = expected, 0.0, 0.0
+        self.complete = asyncio.Event()
+
+    def delivered(self, report: Report) -> None:
+        self.started = self.started or time.process_time()
+        self._missing -= report.published.get(SCORED, 0)
+        if self._missing <= 0:
+            self.ended = time.process_time()
+            self.complete.set()
+
+
+def _through_kafka(settings: Settings, cascade: Cascade, count: int) -> float:
+    """µs of this process's CPU per article, from and to an embedded broker."""
+    with own_machine(settings) as own, embedded_broker(own):
+        return asyncio.run(_stream(own.model_copy(update={"batch": BATCH}), cascade, count))
+
+
+async def _stream(settings: Settings, cascade: Cascade, count: int) -> float:
+    await prepare_topics(settings)
+    records = [_record(0, number) for number in range(count)]
+    lines = [Line(number, record.body, decode_article(record.body)) for number, record in enumerate(records, 1)]
+    async with raw_producer(settings) as producer:
+        await publish_lines(lines, producer)
+    arrivals = _Arrivals(count)
+    async with open_stream(settings, ("screen", "score"), lambda _activation: cascade, recorder=arrivals):
+        await asyncio.wait_for(arrivals.complete.wait(), _PATIENCE_SEC)
+    return 1e6 * (arrivals.ended - arrivals.started) / count
 
 
 def _record(seed: int, number: int) -> Record:
-    words = np.random.default_rng((seed, number)).integers(0, 26, _TEXT_BYTES // 8)
-    text = " ".join(chr(97 + word) * 7 for word in words)
+    """Words of seven letters in paragraphs of twenty, each with one capital."""
+    letters = 97 + np.random.default_rng((seed, number)).integers(0, 26, _TEXT_BYTES // 8)
+    words = [chr(letter) * 7 for letter in letters]
+    text = "\n\n".join(" ".join(words[at : at + 20]).capitalize() + "." for at in range(0, len(words), 20))
     body = encode({
         "id": f"bench-{seed}-{number}", "title": f"Article {number} of run {seed}", "text": text,
         "url": f"https://example.org/{number}", "source": "example.org", "language": "en",

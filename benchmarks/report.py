@@ -53,7 +53,8 @@ def print_overhead(result: dict[str, Any]) -> None:
     console.print(
         f"{result['articles']} articles of {result['article_bytes']} bytes, {result['filters']} filters, all open"
     )
-    for name, micros in result["cpu_us_per_message"].items():
-        console.print(f"{name:>12}: {micros} us of CPU per message")
-    console.print(f"screen and score together: {result['screen_and_score']} us, "
-                  f"without calibration and routing {result['screen_and_score_without_calibration']} us")  # fmt: skip
+    for name, micros in result["cpu_us_per_article"].items():
+        console.print(f"{name:>18}: {micros} us of CPU per article")
+    console.print(f"{'screen and score':>18}: {result['screen_and_score']} us")
+    if "kafka_and_disk" in result:
+        console.print(f"{'kafka and disk':>18}: {result['kafka_and_disk']} us more on the embedded broker")
