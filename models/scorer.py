@@ -10,7 +10,7 @@ import numpy as np
 from core.cascade import ScorerInput
 from models.cache import VectorCache, Vectors
 from models.engines.protocol import Engine
-from models.heads import Perceptron
+from models.heads import HeadStack, Perceptron
 from models.tokens import token_ids
 
 if TYPE_CHECKING:
@@ -63,10 +63,15 @@ class FilterHead:
 
 
 class HeadScorer:
-    """core.cascade.Scorer. Filters that share a trunk share its pass; one more filter costs one more head."""
+    """core.cascade.Scorer. Filters that share a trunk share its pass; one more filter costs one more head.
+
+    Heads of one trunk are computed together, those of closed filters as well: they are a few rows of one product.
+    """
 
     def __init__(self, trunks: Mapping[str, Trunk], heads: Mapping[str, FilterHead]) -> None:
         self._trunks, self.heads = dict(trunks), dict(heads)
+        keys = {part.trunk for part in heads.values()}
+        self._stacks = {key: HeadStack({n: p.head for n, p in heads.items() if p.trunk == key}) for key in keys}
 
     @property
     def engine_name(self) -> str:
@@ -82,12 +87,11 @@ class HeadScorer:
         states = {key: self._states(key, trunk, inputs) for key, trunk in self._trunks.items()}
         results: list[Mapping[str, Vectors]] = []
         for row, item in enumerate(inputs):
-            output = {}
-            for name in item.filters:
-                part = self.heads[name]
-                state = _NO_STATE if part.trunk is None else states[part.trunk][row]
-                output[name] = part.head(np.concatenate([state, item.embedding]))
-            results.append(output)
+            output: dict[str, Vectors] = {}
+            for key in {self.heads[name].trunk for name in item.filters}:
+                state = _NO_STATE if key is None else states[key][row]
+                output |= self._stacks[key](np.concatenate([state, item.embedding]))
+            results.append({name: output[name] for name in item.filters})
         return results
 
     def _states(self, key: str, trunk: Trunk, inputs: Sequence[ScorerInput]) -> dict[int, Vectors]:
