@@ -24,9 +24,9 @@ from core.spec import FilterSpec
 
 Vector = NDArray[np.float32]
 
-_REASONS: tuple[Reason, ...] = ("audit", "near_threshold", "gate_audit")
-_SHOWN = (None, "audit", "near_threshold", "audit")
-"""What a scored record says: nobody is asked, or one of the reasons."""
+_REASONS: tuple[Reason | None, ...] = (None, "audit", "near_threshold", "gate_audit")
+_SHOWN = np.array([None, "audit", "near_threshold", "audit"], dtype=object)
+"""What a scored record says of each reason."""
 
 
 class Raw(NamedTuple):
@@ -122,8 +122,14 @@ class VerdictTable:
             propensity = np.where(audited, self._policies.audit_rate, propensity)
         percentile = _rounded(self._percentile(value), 10) * self._known
         tier = (value[..., None] >= self._policies.thresholds).sum(-1)
-        columns = (scored, scores, value, low, high, tier, keeper, percentile, reason * scored, propensity)
-        return [self._verdict(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
+        shown = _SHOWN[reason * scored]
+        columns = (scored, scores, value, low, high, tier, keeper, percentile, shown)
+        found = [Verdict(self._results(*row), {}) for row in zip(*(column.tolist() for column in columns), strict=True)]
+        for row, column in zip(*np.nonzero(reason * scored), strict=True):
+            words, why = self._words[column], _REASONS[reason[row, column]]
+            chance, weighted = propensity[row, column].item(), value[row, column].item()
+            found[row].asks[words.name] = OracleAsk(words.version, why, chance, weighted, "scorer")
+        return found
 
     def _scores(self, batch: Sequence[Raw]) -> Numbers:
         """Calibrated scores [n, stage, filter, dimension]; those of a closed filter's scorer mean nothing."""
@@ -149,27 +155,24 @@ class VerdictTable:
             value, keeper = np.where(capped, cap, value), np.where(capped, place, keeper)
         return _rounded(value, 100), keeper
 
-    def _verdict(self, *columns: Sequence[Any]) -> Verdict:
-        """One article's row of every column, [filters] each."""
-        results, asks = {}, {}
-        for words, scored, scores, value, low, high, tier, keeper, percentile, reason, propensity in zip(
-            self._words, *columns, strict=True
-        ):
-            stage = STAGES[scored]
-            results[words.name] = FilterResult(
+    def _results(self, *columns: Sequence[Any]) -> dict[str, FilterResult]:
+        """Of one article's row of every column, [filters] each."""
+        return {
+            words.name: FilterResult(
                 words.version,
-                stage,
+                STAGES[scored],
                 dict(zip(words.dimensions, scores, strict=False)),  # scores are padded
                 value,
                 (low, high) if low == low else None,  # NaN differs from itself
                 words.tiers[tier],
                 words.keepers[keeper],
                 percentile if percentile == percentile else None,
-                _SHOWN[reason],
+                shown,
             )
-            if reason:
-                asks[words.name] = OracleAsk(words.version, _REASONS[reason - 1], propensity, value, stage)
-        return Verdict(results, asks)
+            for words, scored, scores, value, low, high, tier, keeper, percentile, shown in zip(
+                self._words, *columns, strict=True
+            )
+        }
 
 
 def _rounded(values: Numbers, steps: int) -> Numbers:
