@@ -11,10 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from models.engines.protocol import States
 from models.processor import NumberType, Processor
 
 log = logging.getLogger(__name__)
+Pages = NDArray[np.uint8]
+
 _KEPT_GRAPHS = 6
 """Compiled graphs on disk, 400 MB for Gemma-3-270M each; those unused for longest go when a new one comes."""
 
@@ -42,7 +47,9 @@ class CompiledGraph:
             "NUM_STREAMS": "1",
             "ENABLE_CPU_PINNING": "NO",
         }
-        self._compiled = _compile(core, source, options, cache and cache / _file_name(source, options, processor))
+        file = cache and cache / _file_name(source, options, processor)
+        self._pages = _mapped(file)  # OpenVINO reads them as long as the graph lives, and does not hold them itself
+        self._compiled = _compile(core, source, options, file, self._pages)
         self._request = self._compiled.create_infer_request()
         self._lock = threading.Lock()
 
@@ -54,17 +61,27 @@ class CompiledGraph:
         return output
 
 
-def _compile(core: Any, source: GraphSource, options: dict[str, str], file: Path | None) -> Any:
-    if file and file.is_file():
+def _compile(core: Any, source: GraphSource, options: dict[str, str], file: Path | None, pages: Pages | None) -> Any:
+    import openvino
+
+    if pages is not None:
         try:
-            file.touch()
-            return core.import_model(io.BytesIO(file.read_bytes()), "CPU", options)
+            return core.import_model(openvino.Tensor(pages, shared_memory=True), "CPU", options)
         except RuntimeError as error:
             log.warning("%s: not readable, compiling again: %s", file, error)
     compiled = core.compile_model(source.build(), "CPU", options)
     if file:
         _write(file, compiled.export_model())
     return compiled
+
+
+def _mapped(file: Path | None) -> Pages | None:
+    """A compiled graph in memory that processes of one machine share: 400 MB less for each, and 0.3 s of CPU time
+    less to load it than a copy. "c": OpenVINO asks for a writable array, and nothing may reach the file."""
+    if file is None or not file.is_file() or not file.stat().st_size:
+        return None
+    file.touch()
+    return np.memmap(file, dtype=np.uint8, mode="c")
 
 
 def _file_name(source: GraphSource, options: Mapping[str, str], processor: Processor) -> str:
