@@ -69,6 +69,12 @@ def load_library(
     embeddings = embed([articles[name] for name in ids])
     strata = stratify(ids, origin, rated, specs)
     sides = split(ids, near_duplicate_groups(embeddings), strata, seed, fixed)
+    if empty := {"train", "val", "test"} - set(sides.values()):
+        raise DatasetError(
+            f"{len(ids)} articles leave the {' and the '.join(sorted(empty))} side of the split empty: they are too few, "
+            "or near-duplicates of each other.",
+            action="Label more articles that differ.",
+        )
     return Library(
         ids, articles, origin, embeddings, sides, rated, {spec.name: spec for spec in specs}, _oracles(labels, specs)
     )
