@@ -22,6 +22,7 @@ from consumers.delivery import Backoff, Delivery, Observer
 from consumers.lane import Calm, Lane
 from consumers.metrics import SilentRecorder
 from consumers.records import Publisher, Stage
+from consumers.tracing import Tracing
 from core.errors import StillhouseError
 from core.kafka_options import client_options
 from core.settings import Settings
@@ -45,7 +46,7 @@ class Wiring:
     attempts: Attempts = field(default_factory=NoAttempts)
     observer: Observer = field(default_factory=SilentRecorder)
     backoff: Backoff = field(default_factory=Backoff)
-    middlewares: tuple[Any, ...] = ()
+    tracing: Tracing = field(default_factory=Tracing)
 
 
 class StageBroker(KafkaBroker):
@@ -69,7 +70,7 @@ def build_broker(wiring: Wiring, stages: Sequence[Stage[Any]], lanes: int = LANE
         allow_auto_create_topics=False,
         apply_types=False,
         graceful_timeout=DRAIN_SEC,
-        middlewares=wiring.middlewares,
+        middlewares=wiring.tracing.middlewares,
         logger=logger,
         log_level=logging.DEBUG,
     )
@@ -77,7 +78,9 @@ def build_broker(wiring: Wiring, stages: Sequence[Stage[Any]], lanes: int = LANE
         worker = ThreadPoolExecutor(1, thread_name_prefix=stage.name)
         for _ in range(getattr(stage, "lanes", lanes)):
             attempts = wiring.attempts if getattr(stage, "runs_native_code", True) else NoAttempts()
-            delivery = Delivery(stage, wiring.publisher, worker, attempts, wiring.backoff, observer=wiring.observer)
+            delivery = Delivery(
+                stage, wiring.publisher, worker, attempts, wiring.backoff, wiring.observer, wiring.tracing.tracer
+            )
             Lane(broker, wiring.settings, delivery)
     return broker
 

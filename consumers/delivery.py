@@ -23,7 +23,8 @@ from typing import Generic, Protocol, TypeVar, cast
 
 from consumers.attempts import Attempts, NoAttempts, Part
 from consumers.dead import TOO_LARGE, Fault, dead_letter
-from consumers.records import Headers, Message, Outcome, Publisher, Record, Stage
+from consumers.records import Message, Outcome, Publisher, Record, Stage
+from consumers.tracing import NoTracer, Tracer, Traces
 from core.errors import RefusedRecord, TransientError
 
 log = logging.getLogger("stillhouse.delivery")
@@ -33,8 +34,6 @@ R = TypeVar("R")
 
 RAW_TIME = "trace-raw-ts"
 """Header with the time, in ms, at which the article was appended to articles.raw."""
-
-_TRACE = ("traceparent", "tracestate")
 
 TRANSIENT = (TransientError, OSError, sqlite3.OperationalError)
 
@@ -88,6 +87,7 @@ class _Batch(Generic[T]):
 
     records: Sequence[Record]
     report: Report
+    traces: Traces
     decoded: dict[int, T] = field(default_factory=dict)
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     deaths: dict[int, int] = field(default_factory=dict)
@@ -106,11 +106,17 @@ class Delivery(Generic[T]):
     attempts: Attempts = field(default_factory=NoAttempts)
     backoff: Backoff = Backoff()
     observer: Observer = field(default_factory=_Silent)
+    tracer: Tracer = field(default_factory=NoTracer)
 
     async def deliver(self, records: Sequence[Record]) -> None:
         """Returns once every record's outcome is stored. Raises TransientError after `give_up_sec`."""
+        with self.tracer.batch(self.stage.name, records) as traces:
+            await self._deliver(records, traces)
+
+    async def _deliver(self, records: Sequence[Record], traces: Traces) -> None:
         name = self.stage.name
-        batch: _Batch[T] = _Batch(records, Report(name, len(records), raw_ms=[raw_time_ms(r) for r in records]))
+        report = Report(name, len(records), raw_ms=[raw_time_ms(r) for r in records])
+        batch: _Batch[T] = _Batch(records, report, traces)
         self._decode(batch)
         for part in self.attempts.plan(name, [(index, records[index]) for index in batch.decoded]):
             batch.deaths |= dict.fromkeys(part.indices, part.deaths)
@@ -181,8 +187,11 @@ class Delivery(Generic[T]):
             if isinstance(outcome, RefusedRecord):
                 messages.append((index, dead_letter(record, self.stage.name, outcome, attempts=batch.attempts(index))))
                 batch.report.count_dead(outcome.reason)
+                batch.traces.refused(index, outcome.reason)
                 continue
-            headers = (*carried_headers(record), ("attempt", str(batch.attempts(index)).encode()), stage)
+            raw_time = (RAW_TIME, str(raw_time_ms(record)).encode())
+            attempt = ("attempt", str(batch.attempts(index)).encode())
+            headers = (raw_time, *batch.traces.headers(index), attempt, stage)
             for topic, key, value, own in outcome:
                 messages.append((index, Message(topic, key, value, headers + own)))
                 batch.report.count_published(topic)
@@ -222,9 +231,3 @@ def raw_time_ms(record: Record) -> int:
     """When the article was appended to articles.raw: its own time there, further down the header says it."""
     carried = record.number(RAW_TIME)
     return record.timestamp_ms if carried is None else carried
-
-
-def carried_headers(record: Record) -> Headers:
-    """Headers for everything that is made of this record."""
-    carried = tuple(header for header in record.headers if header[0] in _TRACE)
-    return ((RAW_TIME, str(raw_time_ms(record)).encode()), *carried)

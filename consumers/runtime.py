@@ -54,7 +54,7 @@ async def open_stream(
     """
     with contextlib.ExitStack() as stack:
         recorder = recorder or stack.enter_context(open_recorder(settings))
-        middlewares = stack.enter_context(open_tracing(settings, ",".join(names)))
+        tracing = stack.enter_context(open_tracing(settings, ",".join(names)))
         await prepare_topics(settings)
         attempts = SqliteAttempts(settings.state)
         stack.callback(attempts.close)
@@ -71,7 +71,7 @@ async def open_stream(
             if "score" in names:
                 stages.append(ScoreStage(active, recorder.stage("score")))
         stages += await _open_sinks(settings, names, recorder)
-        broker = build_broker(Wiring(settings, publisher, attempts, recorder, middlewares=middlewares), stages, lanes)
+        broker = build_broker(Wiring(settings, publisher, attempts, recorder, tracing=tracing), stages, lanes)
         try:
             async with stream(broker, background):
                 log.info("Running: %s", ", ".join(stage.name for stage in stages) or "no stage")
