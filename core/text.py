@@ -84,7 +84,7 @@ def clean_article(article: Article) -> Article:
 
 def content_hash(article: Article) -> str:
     """Hash of a cleaned article's words, blind to case and white space: equal for exact duplicates."""
-    folded = article.content.casefold().replace("\n\n", " ").replace("\n", " ")
+    folded = f"{article.title} {article.text}".casefold().replace("\n\n", " ").replace("\n", " ")
     if not _is_folded(folded):
         folded = " ".join(folded.split())
     return hashlib.sha256(folded.encode()).hexdigest()[:32]
