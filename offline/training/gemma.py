@@ -9,7 +9,6 @@ torch.compile fuses once for all layers. Measured on 2 cores with avx512_bf16: s
 import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -18,6 +17,8 @@ import torch.nn.functional as F  # noqa: N812 (torch's own convention)
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from models.engines.protocol import GemmaShape
+
 GROUPS = {
     "qkv": ("q_proj", "k_proj", "v_proj"),
     "o": ("o_proj",),
@@ -25,47 +26,6 @@ GROUPS = {
     "down": ("down_proj",),
 }
 """Projections that read the same input, computed as one matrix product."""
-
-
-@dataclass(frozen=True)
-class GemmaShape:
-    """Sizes from config.json. Sequences must not be longer than `sliding_window`: no mask is built."""
-
-    hidden: int
-    intermediate: int
-    layers: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    query_scale: float
-    eps: float
-    sliding_window: int
-    local_theta: float
-    global_theta: float
-    layer_types: tuple[str, ...]
-
-    @classmethod
-    def from_config(cls, config: dict) -> "GemmaShape":  # type: ignore[type-arg]
-        rope = config["rope_parameters"]
-        return cls(
-            hidden=config["hidden_size"],
-            intermediate=config["intermediate_size"],
-            layers=config["num_hidden_layers"],
-            heads=config["num_attention_heads"],
-            kv_heads=config["num_key_value_heads"],
-            head_dim=config["head_dim"],
-            query_scale=config["query_pre_attn_scalar"] ** -0.5,
-            eps=config["rms_norm_eps"],
-            sliding_window=config["sliding_window"],
-            local_theta=rope["sliding_attention"]["rope_theta"],
-            global_theta=rope["full_attention"]["rope_theta"],
-            layer_types=tuple(config["layer_types"]),
-        )
-
-    @property
-    def thetas(self) -> tuple[float, ...]:
-        """RoPE base of each layer."""
-        return tuple(self.global_theta if kind == "full_attention" else self.local_theta for kind in self.layer_types)
 
 
 class LoraGroup(nn.Module):
@@ -169,6 +129,7 @@ class Trunk(nn.Module):
     def __init__(self, folder: Path, rank: int, alpha: float, dtype: torch.dtype, seed: int = 0) -> None:
         super().__init__()
         self.shape = shape = GemmaShape.from_config(json.loads((folder / "config.json").read_text()))
+        self._thetas = [shape.rope_theta[kind] for kind in shape.layer_types]
         weights = load_file(folder / "model.safetensors")
         generator = torch.Generator().manual_seed(seed)
         self.register_buffer("embedding", weights["model.embed_tokens.weight"].to(dtype), persistent=False)
@@ -192,9 +153,9 @@ class Trunk(nn.Module):
         """ids: [batch, length], right-padded; lengths: [batch]."""
         x = F.embedding(ids, self.embedding)
         x = x * torch.tensor(self.shape.hidden**0.5, dtype=x.dtype)
-        tables = {theta: self._rope(ids.shape[1], theta, x) for theta in self.shape.thetas}
+        tables = {theta: self._rope(ids.shape[1], theta, x) for theta in self._thetas}
         rows, last = torch.arange(len(ids), device=ids.device), lengths - 1
-        for index, (layer, theta) in enumerate(zip(self._ordered, self.shape.thetas, strict=True)):
+        for index, (layer, theta) in enumerate(zip(self._ordered, self._thetas, strict=True)):
             if layer is self._ordered[-1]:
                 attended = layer.attend(x, *tables[theta])
                 x = layer.finish(x[rows, last], attended[rows, last])
