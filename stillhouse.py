@@ -79,19 +79,12 @@ def demo(
 ) -> None:
     """Run the whole stream once on sample articles, and show what became of every one of them."""
     import logging
+    import time
 
-    import orjson
-    from rich.console import Console
-
-    from consumers.logs import configure_logging
     from core.settings import load_settings
-    from front.demo import SAMPLES, run_board, run_demo
-    from front.demo_report import print_report
-    from models.oracle.load import why_not_ready
     from models.prepare import prepare_weights
-    from models.results_view import Results
 
-    settings = load_settings()
+    started, settings = time.perf_counter(), load_settings()
     prepare_weights(settings)
     if loop:
         from front.demo_loop import show_loop
@@ -99,18 +92,21 @@ def demo(
         logging.disable(logging.WARNING)
         show_loop(settings, as_json)
         return
+    loader = _early_loader(settings)
     if board:
+        from consumers.logs import configure_logging
+        from front.demo_board import run_board
+
         configure_logging(settings)
-        run_board(settings, _loader(settings), articles or SAMPLES, count)
+        run_board(settings, loader, articles, count)
         return
+    from front.demo import run_demo
+    from front.demo_report import show
+
     logging.disable(logging.WARNING)  # bad records are part of the show, and shown as dead letters
-    finished = run_demo(settings, _loader(settings), articles or SAMPLES, count)
-    tally = finished.tally
-    if as_json:
-        typer.echo(orjson.dumps(tally.counts()).decode())
-    else:
-        print_report(Console(), finished, Results.of_active(settings), why_not_ready(settings))
-    raise typer.Exit(1 if tally.faults() else 0)
+    finished = run_demo(settings, loader, articles, count, started=started)
+    show(settings, finished, as_json)
+    raise typer.Exit(1 if finished.tally.faults() else 0)
 
 
 def run(
@@ -142,9 +138,11 @@ def run(
         feeds=load_subscriptions(feeds) if feeds else None,
         board=stage == "all" if board is None else board,
     )
+    loader = _loader(settings)
     if {"screen", "score"} & set(plan.stages):
         prepare_weights(settings)
-    asyncio.run(serve(settings, plan, _loader(settings)))
+        loader = _early_loader(settings)
+    asyncio.run(serve(settings, plan, loader))
 
 
 def config(as_json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False) -> None:
@@ -190,6 +188,13 @@ def _loader(settings: "Settings") -> "Loader":
 
     releases = ReleaseLoader(settings)
     return lambda activation: releases.load(activation).cascade
+
+
+def _early_loader(settings: "Settings") -> "Loader":
+    """The same, which has begun with the active set already."""
+    from front.early import EarlyLoader
+
+    return EarlyLoader(_loader(settings), settings.filters)
 
 
 def _feed_recorder(settings: "Settings") -> "FeedRecorder":

@@ -9,42 +9,32 @@ Everything lies in a temporary folder; the active filters of the machine are not
 """
 
 import asyncio
-import contextlib
-import shutil
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
-import yaml
 
-from consumers.kafka import browser
 from consumers.runtime import STAGES, open_stream, prepare_topics
 from core.article import Article
 from core.errors import NotReleasedError, StillhouseError
 from core.jsonl import Line
-from core.package import load_manifest
-from core.releases import RELEASES_FILE, Activation, find_package, load_activation
-from core.settings import PROJECT, Settings
+from core.settings import Settings
 from core.topics import REJECTED, SCORED
+from front.learner import NAME, Plan, Sizes, learner_machine, plan_articles, write_samples
+from front.loop_run import Clock, LoopRun, Seen
+from front.watching import watching
 from models.registry import ReleaseLoader
 from offline.activation import Activated
-from offline.candidates import Candidate, open_workshop, train_from_store, trunk_of
-from offline.dataset import read_articles, read_jsonl
+from offline.candidates import Candidate, open_workshop, train_from_store
 from offline.label_store import LabelStore
 from offline.release import Released, release
 from offline.retrain import Retrained, retrain
-from offline.training.settled import settled_sides
 from offline.transfer import import_labels
 from producers.publish import publish_lines, raw_producer
 from producers.releases import Release, announce
-
-TEACHER = "uplifting"
-NAME = "uplifting-anew"
-"""The filter that learns: the rubric of TEACHER, but a name that the trunk was never trained for."""
-SAMPLES = PROJECT / "producers" / "samples"
 
 _ANSWERED = 0.6
 """Share of the streamed articles whose labels start the retraining; the commerce head rejects about a fifth."""
@@ -52,57 +42,6 @@ _PART = 8
 _PART_PAUSE_SEC = 1.5
 
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """How many articles: `first` train the first version (beside those kept for judging), `streamed` are asked
-    about while the stream runs, `after` show the new version. Chosen for under ten minutes on two cores."""
-
-    first: int = 24
-    streamed: int = 200
-    after: int = 40
-
-
-@dataclass
-class Seen:
-    """What left the stream: versions by article id, in order, and rejections."""
-
-    scored: dict[str, str] = field(default_factory=dict)
-    rejected: set[str] = field(default_factory=set)
-    sets: list[str] = field(default_factory=list)
-
-    @property
-    def count(self) -> int:
-        return len(self.scored) + len(self.rejected)
-
-
-@dataclass(frozen=True)
-class LoopRun:
-    """A finished loop. seconds: by step. published: articles; each has exactly one outcome in `seen`."""
-
-    first: Released
-    verdict: Retrained
-    second: Released
-    published: int
-    labels: int
-    seen: Seen
-    seconds: dict[str, float]
-
-    def to_dict(self) -> dict[str, Any]:
-        versions = list(self.seen.scored.values())
-        return {
-            "filter": NAME,
-            "published": self.published,
-            "outcomes": self.seen.count,
-            "labels": self.labels,
-            "scored_by_version": {version: versions.count(version) for version in sorted(set(versions))},
-            "release_sets": list(dict.fromkeys(self.seen.sets)),
-            "verdict": self.verdict.to_dict(),
-            "mae_before": self.second.verdict.current and self.second.verdict.current["mae"],
-            "mae_after": self.second.verdict.metrics["mae"],
-            "seconds": {name: round(value, 1) for name, value in self.seconds.items()},
-        }
 
 
 def run_loop(settings: Settings, own: Settings, sizes: Sizes, say: Say) -> LoopRun:
@@ -115,10 +54,10 @@ def run_loop(settings: Settings, own: Settings, sizes: Sizes, say: Say) -> LoopR
     Raises:
         StillhouseError: a step failed or was refused.
     """
-    machine = _machine(settings, own)
-    plan = _plan(machine, sizes)
-    _write_samples(machine, plan)
-    clock = _Clock()
+    machine = learner_machine(settings, own)
+    plan = plan_articles(machine, sizes)
+    write_samples(machine, plan)
+    clock = Clock()
     store = LabelStore(machine.label_store)
     files = machine.home / "first_labels.jsonl", machine.home / "first_articles.jsonl"
     import_labels(store, *files)
@@ -135,36 +74,14 @@ def run_loop(settings: Settings, own: Settings, sizes: Sizes, say: Say) -> LoopR
 
 
 @dataclass(frozen=True)
-class _Plan:
-    """Articles by role; `judging` are those of `first` that the trunk's split keeps back."""
-
-    first: Sequence[Article]
-    judging: frozenset[str]
-    streamed: Sequence[Article]
-    after: Sequence[Article]
-
-
-@dataclass
-class _Clock:
-    """Seconds of every step, and since the start."""
-
-    started: float = field(default_factory=time.perf_counter)
-    laps: dict[str, float] = field(default_factory=dict)
-
-    def lap(self, name: str) -> float:
-        self.laps[name] = time.perf_counter() - self.started - sum(self.laps.values())
-        return self.laps[name]
-
-
-@dataclass(frozen=True)
 class _Loop:
     settings: Settings
-    plan: _Plan
+    plan: Plan
     first: Released
     labels: int
     weights: Path
     say: Say
-    clock: _Clock
+    clock: Clock
     train: Callable[[Any], Candidate]
 
 
@@ -173,7 +90,10 @@ async def _loop(loop: _Loop) -> LoopRun:
     loader = ReleaseLoader(settings.model_copy(update={"home": loop.weights}))
     await prepare_topics(settings)
     seen = Seen()
-    async with _watching(settings, seen), open_stream(settings, STAGES, lambda a: loader.load(a).cascade, lanes=1):
+    async with (
+        watching(settings, SCORED, REJECTED, each=seen.add),
+        open_stream(settings, STAGES, lambda a: loader.load(a).cascade, lanes=1),
+    ):
         await _publish(settings, plan.streamed)
         say(f"The stream scores {len(plan.streamed)} articles with v1; the replay oracle is asked about each.")
         verdict, second = await _retrain_when_ready(loop, seen)
@@ -211,83 +131,10 @@ async def _retrain_when_ready(loop: _Loop, seen: Seen) -> tuple[Retrained, Relea
         await asyncio.sleep(5)
 
 
-def _machine(settings: Settings, own: Settings) -> Settings:
-    """Filter folder of the demo: the trunk, the commerce head and the learner alone, which asks about every article."""
-    root = own.home / "filters"
-    commerce = load_activation(settings.filters).commerce
-    teacher = find_package(settings.filters, TEACHER, load_activation(settings.filters).filters[TEACHER])
-    trunk = trunk_of(settings, teacher)
-    version = load_manifest(trunk)[0]
-    shutil.copytree(trunk, root / "trunks" / version.name.removeprefix("trunks/") / version.version)
-    shutil.copytree(find_package(settings.filters, "commerce", commerce), root / "commerce" / commerce)
-    config = yaml.safe_load((teacher / "config.yaml").read_text(encoding="utf-8"))
-    config |= {"name": NAME, "version": "v1", "status": "draft", "bars": {"max_mae": 2.0}}
-    config["routing"] = {"audit_rate": 1.0, "near_threshold_rate": 1.0}
-    draft = root / NAME / "v1"
-    draft.mkdir(parents=True)
-    (draft / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
-    shutil.copyfile(teacher / "prompt.md", draft / "prompt.md")
-    (root / RELEASES_FILE).write_bytes(orjson.dumps(Activation(filters={}, commerce=commerce).model_dump(mode="json")))
-    replay = {"oracle": "replay", "oracle_replay": own.home / "replay.jsonl", "oracle_daily_usd": 100.0}
-    return own.model_copy(update={"filters": (root,), "oracle_daily_calls": 100_000, **replay})
-
-
-def _plan(settings: Settings, sizes: Sizes) -> _Plan:
-    """Held-out articles are labelled first, so that both versions are judged on the same ones."""
-    articles = list(read_articles([SAMPLES / "articles.jsonl"]).values())
-    sides = settled_sides(next((settings.filters[0] / "trunks").glob("*/v*")))
-    judging = frozenset(a.id for a in articles if sides.get(a.id) in ("val", "test"))
-    rest = [article for article in articles if article.id not in judging]
-    first = [article for article in articles if article.id in judging] + rest[: sizes.first]
-    streamed = rest[sizes.first : sizes.first + sizes.streamed]
-    after = rest[sizes.first + sizes.streamed :][: sizes.after]
-    return _Plan(first, judging, streamed, after)
-
-
-def _write_samples(settings: Settings, plan: _Plan) -> None:
-    """The sample labels under the learner's name: all for the replay oracle, those of the first articles to import."""
-    labels = [
-        {**record, "filter": NAME, "version": "v1"}
-        for record in read_jsonl(SAMPLES / "labels.jsonl")
-        if record["filter"] == TEACHER
-    ]
-    first = {article.id for article in plan.first}
-    _write(settings.home / "replay.jsonl", labels)
-    _write(settings.home / "first_labels.jsonl", [record for record in labels if record["article_id"] in first])
-    _write(settings.home / "first_articles.jsonl", [article.to_dict() for article in plan.first])
-
-
-def _write(path: Path, records: Sequence[dict[str, Any]]) -> None:
-    path.write_bytes(b"".join(orjson.dumps(record) + b"\n" for record in records))
-
-
 async def _publish(settings: Settings, articles: Sequence[Article]) -> None:
     lines = [Line(number, orjson.dumps(article.to_dict()), article) for number, article in enumerate(articles, 1)]
     async with raw_producer(settings) as producer:
         await publish_lines(lines, producer)
-
-
-@contextlib.asynccontextmanager
-async def _watching(settings: Settings, seen: Seen) -> AsyncIterator[None]:
-    consumer = browser(settings, SCORED, REJECTED)
-    await consumer.start()
-
-    async def read() -> None:
-        async for raw in consumer:
-            record = orjson.loads(raw.value)
-            if raw.topic == REJECTED:
-                seen.rejected.add(record["id"])
-            else:
-                seen.scored[record["id"]] = record["filters"][NAME]["version"]
-                seen.sets.append(record["releases"])
-
-    reading = asyncio.create_task(read())
-    try:
-        yield
-    finally:
-        reading.cancel()
-        await asyncio.gather(reading, return_exceptions=True)
-        await consumer.stop()
 
 
 async def _until(done: Callable[[], bool], seen: Seen, patience_sec: float = 400) -> None:

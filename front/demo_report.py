@@ -2,15 +2,28 @@
 
 from collections import Counter
 
+import orjson
+import typer
 from rich.console import Console
 from rich.text import Text
 
+from core.settings import Settings
 from core.topics import DEAD, ORACLE_REQUESTS, REJECTED, SCORED
-from front.demo import Run, Tally
+from front.demo import Run
+from front.tally import Tally
+from models.oracle.load import why_not_ready
 from models.results_view import Results, print_best, print_heading, print_line, print_rejected
 
 BEST = 4
 """Articles shown per filter."""
+
+
+def show(settings: Settings, run: Run, as_json: bool) -> None:
+    """The counts as JSON for programs, the report for people."""
+    if as_json:
+        typer.echo(orjson.dumps(run.tally.counts()).decode())
+    else:
+        print_report(Console(), run, Results.of_active(settings), why_not_ready(settings))
 
 
 def print_report(console: Console, run: Run, results: Results, oracle_lacks: str | None) -> None:

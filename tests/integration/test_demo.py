@@ -9,6 +9,7 @@ from consumers.records import Record
 from core.errors import StillhouseError
 from core.settings import Settings
 from front import demo
+from front.tally import Tally
 from tests.support.fakes import fake_loader, write_filters
 
 pytestmark = pytest.mark.timeout(120)
@@ -56,24 +57,24 @@ LETTER = DeadLetter(Record("articles.raw", 0, 0, 0, b"c", b""), "screen", "not_j
 @pytest.mark.parametrize(
     ("tally", "fault"),
     [
-        (demo.Tally(published=3, scored=[scored("a")], dead=[LETTER]), "3 articles were published, but 2 outcomes"),
-        (demo.Tally(published=2, scored=[scored("a"), scored("a")]), "more than one outcome for a"),
-        (demo.Tally(published=1, scored=[scored("a", "audit")]), "1 articles were to be asked about, 0 requests"),
+        (Tally(published=3, scored=[scored("a")], dead=[LETTER]), "3 articles were published, but 2 outcomes"),
+        (Tally(published=2, scored=[scored("a"), scored("a")]), "more than one outcome for a"),
+        (Tally(published=1, scored=[scored("a", "audit")]), "1 articles were to be asked about, 0 requests"),
     ],
     ids=["lost", "twice", "unasked"],
 )
-def test_books_that_do_not_balance_are_noticed(tally: demo.Tally, fault: str) -> None:
+def test_books_that_do_not_balance_are_noticed(tally: Tally, fault: str) -> None:
     (found,) = tally.faults()
     assert fault in found
 
 
 def test_balanced_books_have_no_fault() -> None:
-    tally = demo.Tally(published=3, scored=[scored("a", "audit")], rejected=[{"id": "b"}], dead=[LETTER], requests=1)
+    tally = Tally(published=3, scored=[scored("a", "audit")], rejected=[{"id": "b"}], dead=[LETTER], requests=1)
     assert tally.faults() == []
 
 
 def test_a_redelivered_record_counts_once() -> None:
-    tally = demo.Tally(published=1)
+    tally = Tally(published=1)
     assert [tally.is_new("articles.scored", b"same bytes") for _ in range(3)] == [True, False, False]
     assert tally.counts()["redelivered"] == 2
 

@@ -8,7 +8,8 @@ import pytest
 from consumers.embedded import embedded_broker
 from core.settings import PROJECT, load_settings
 from front.demo import own_machine
-from front.demo_loop import NAME, SAMPLES, TEACHER, Sizes, run_loop
+from front.demo_loop import run_loop
+from front.learner import NAME, SAMPLES, TEACHER, Sizes
 from models.weights import encoder_model
 from tests.support.release import Widths, _encoder, random_head, resign, tiny_home, write_commerce, write_trunk
 from tests.support.specs import write_package
