@@ -24,7 +24,8 @@ from models.engines.protocol import Engine
 from models.engines.torch_gemma import TorchGemma
 from models.processor import NumberType, Processor, processor
 from models.registry import load_cascade
-from models.scorer import FilterHead, HeadScorer, Trunk, load_trunk
+from models.scorer import FilterHead, HeadScorer
+from models.text_engine import TextEngine, load_tokenizer, load_trunk
 from models.tokens import token_ids
 from models.weights import base_model
 
@@ -76,7 +77,7 @@ def measure_engines(settings: Settings, plan: EnginePlan) -> dict[str, Any]:
             {"engine": engine, **_row(timings[name], len(sizes.get(engine, few)), int(count), one)}
             for name, engine, count in rows
         ],
-        "peak": _share_of_peak(bench, trunks[fastest], inputs, plan.repeats),
+        "peak": _share_of_peak(bench, inputs, plan.repeats),
         "parity": _parity(bench, trunks, inputs),
     }
 
@@ -118,7 +119,7 @@ def _heads(cascade: Cascade, count: int) -> dict[str, FilterHead]:
     return {f"filter-{i}": FilterHead("bench", known[i % len(known)].head) for i in range(count)}
 
 
-def _scoring(bench: _Bench, trunk: Trunk, inputs: Sequence[ScorerInput], count: int) -> Callable[[], object]:
+def _scoring(bench: _Bench, trunk: TextEngine, inputs: Sequence[ScorerInput], count: int) -> Callable[[], object]:
     """Tokenise, one pass, heads; the trunk's cache is emptied before each run."""
     heads = _heads(bench.cascade, count)
     scorer = HeadScorer({"bench": trunk}, heads)
@@ -142,12 +143,12 @@ def _row(timing: Timing, articles: int, filters: int, typical_sec: float) -> dic
     }
 
 
-def _share_of_peak(bench: _Bench, trunk: Trunk, inputs: Sequence[ScorerInput], repeats: int) -> dict[str, Any]:
+def _share_of_peak(bench: _Bench, inputs: Sequence[ScorerInput], repeats: int) -> dict[str, Any]:
     """Articles of 400-500 tokens through the fastest engine, against a large product in the same number type."""
     weights = GemmaWeights(bench.base, bench.adapter)
     engine = OpenVinoGemma(weights, 512, bench.machine)
     text = " ".join(item.text for item in inputs)
-    ids = token_ids(trunk.tokenizer, text[:200_000], 100_000)
+    ids = token_ids(load_tokenizer(bench.base), text[:200_000], 100_000)
     lengths = [400 + 100 * i // 7 for i in range(8)]
     rows = [ids[at * 500 : at * 500 + length] for at, length in enumerate(lengths) if len(ids) > 500 * (at + 1)]
     product = PeakProduct(bench.machine.number_type)
@@ -169,7 +170,7 @@ def _share_of_peak(bench: _Bench, trunk: Trunk, inputs: Sequence[ScorerInput], r
     }
 
 
-def _parity(bench: _Bench, trunks: Mapping[str, Trunk], inputs: Sequence[ScorerInput]) -> dict[str, Any]:
+def _parity(bench: _Bench, trunks: Mapping[str, TextEngine], inputs: Sequence[ScorerInput]) -> dict[str, Any]:
     """Each engine's calibrated scores against fp32 torch."""
     scorer = bench.cascade.models.scorer
     assert isinstance(scorer, HeadScorer)

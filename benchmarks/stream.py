@@ -26,10 +26,10 @@ from core.settings import Settings
 from core.text import model_text
 from core.topics import DEAD, REJECTED, SCORED
 from front.demo import own_machine
-from models.encoder import TextEncoder
 from models.registry import load_cascade
 from models.score_file import score_lines
 from models.scorer import HeadScorer
+from models.text_engine import TextEngine
 from models.weights import base_model
 from producers.publish import publish_lines, raw_producer
 
@@ -72,7 +72,7 @@ def measure_stream(settings: Settings, plan: StreamPlan) -> dict[str, Any]:
 def forget(cascade: Cascade) -> None:
     """Empty the caches, so that a repeat measures the models again."""
     encoder, scorer = cascade.models.encoder, cascade.models.scorer
-    if isinstance(encoder, TextEncoder) and isinstance(scorer, HeadScorer):
+    if isinstance(encoder, TextEngine) and isinstance(scorer, HeadScorer):
         encoder.forget()
         scorer.forget()
 

@@ -16,14 +16,14 @@ from core.package import BaseModelRef, EncoderRef, FilterPackage, Manifest, Trun
 from core.releases import Activation, ReleaseSet, find_package, load_activation
 from core.settings import Settings
 from models.commerce import CommercePackage, load_commerce
-from models.encoder import TextEncoder, load_encoder
 from models.engines.bert import BertWeights
 from models.engines.gemma import GemmaWeights
 from models.engines.select import encoder_engine, scorer_engine
 from models.heads import HeadProbes, Perceptron, load_head
 from models.lora import load_lora
-from models.scorer import FilterHead, HeadScorer, Trunk, load_trunk
+from models.scorer import FilterHead, HeadScorer
 from models.tensor_file import TensorFileError
+from models.text_engine import TextEngine, load_encoder, load_trunk
 from models.weights import WeightsFolder, base_model, encoder_model
 
 log = logging.getLogger(__name__)
@@ -56,8 +56,8 @@ class ReleaseLoader:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._encoders: dict[EncoderRef, TextEncoder] = {}
-        self._trunks: dict[str, Trunk] = {}
+        self._encoders: dict[EncoderRef, TextEngine] = {}
+        self._trunks: dict[str, TextEngine] = {}
 
     def load(self, activation: Activation | None = None, *, gates: bool = True) -> LoadedRelease:
         """The active versions of `activation`, or those of releases.json.
@@ -100,7 +100,7 @@ class ReleaseLoader:
         name: str,
         version: str,
         commerce: CommercePackage,
-        encoder: TextEncoder,
+        encoder: TextEngine,
         versions: dict[str, tuple[str, str]],
     ) -> _Filter:
         package = load_package(find_package(self._settings.filters, name, version))
@@ -119,7 +119,7 @@ class ReleaseLoader:
         versions |= {name: (version, package.manifest_sha256), **members}
         return _Filter(package, probe, FilterHead(key, head))
 
-    def _encoder(self, ref: EncoderRef) -> TextEncoder:
+    def _encoder(self, ref: EncoderRef) -> TextEngine:
         if ref not in self._encoders:
             weights = encoder_model(self._settings)
             _must_match(weights, ref)
@@ -128,7 +128,7 @@ class ReleaseLoader:
         return self._encoders[ref]
 
     def _reading(
-        self, commerce: CommercePackage, encoder: TextEncoder, versions: dict[str, tuple[str, str]]
+        self, commerce: CommercePackage, encoder: TextEngine, versions: dict[str, tuple[str, str]]
     ) -> dict[str, FilterHead]:
         """The scorer's commerce head, if the package has one."""
         key, members = self._trunk(commerce.folder, commerce.trunk)
@@ -153,7 +153,7 @@ class ReleaseLoader:
             self._trunks[ref.sha256] = self._load_trunk(folder, manifest)
         return ref.sha256, {f"{TRUNKS}/{manifest.name.removeprefix(f'{TRUNKS}/')}": (ref.version, ref.sha256)}
 
-    def _load_trunk(self, folder: Path, manifest: Manifest) -> Trunk:
+    def _load_trunk(self, folder: Path, manifest: Manifest) -> TextEngine:
         weights = base_model(self._settings)
         _must_match(weights, manifest.base_model)
         max_tokens = manifest.max_tokens or _DEFAULT_MAX_TOKENS

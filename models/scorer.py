@@ -2,56 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from core.cascade import ScorerInput
-from models.cache import VectorCache, Vectors
-from models.engines.protocol import Engine
+from models.cache import Vectors
 from models.heads import HeadStack, Perceptron
-from models.tokens import token_ids
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+from models.text_engine import TextEngine
 
 _NO_STATE = np.zeros(0, dtype=np.float32)
-
-
-class Trunk:
-    """A language model with its adapter: texts to states of their last token."""
-
-    def __init__(self, engine: Engine, tokenizer: "Tokenizer", max_tokens: int) -> None:
-        self._engine, self.tokenizer, self._max_tokens = engine, tokenizer, max_tokens
-        self.tokenizer.no_padding()
-        self.tokenizer.no_truncation()
-        self._cache = VectorCache()
-
-    @property
-    def width(self) -> int:
-        return self._engine.width
-
-    @property
-    def engine_name(self) -> str:
-        return self._engine.name
-
-    def states(self, texts: Sequence[str]) -> Vectors:
-        """[n, width]; `texts` must not be empty."""
-        return self._cache.vectors(texts, self._compute)
-
-    def forget(self) -> None:
-        """Empty the cache, so that a benchmark measures the engine."""
-        self._cache = VectorCache()
-
-    def _compute(self, texts: list[str]) -> Vectors:
-        return self._engine.states([token_ids(self.tokenizer, text, self._max_tokens) for text in texts])
-
-
-def load_trunk(engine: Engine, base: Path, max_tokens: int) -> Trunk:
-    from tokenizers import Tokenizer
-
-    return Trunk(engine, Tokenizer.from_file(str(base / "tokenizer.json")), max_tokens)
 
 
 @dataclass(frozen=True)
@@ -68,7 +27,7 @@ class HeadScorer:
     Heads of one trunk are computed together, those of closed filters as well: they are a few rows of one product.
     """
 
-    def __init__(self, trunks: Mapping[str, Trunk], heads: Mapping[str, FilterHead]) -> None:
+    def __init__(self, trunks: Mapping[str, TextEngine], heads: Mapping[str, FilterHead]) -> None:
         self._trunks, self.heads = dict(trunks), dict(heads)
         keys = {part.trunk for part in heads.values()}
         self._stacks = {key: HeadStack({n: p.head for n, p in heads.items() if p.trunk == key}) for key in keys}
@@ -94,7 +53,7 @@ class HeadScorer:
             results.append({name: output[name] for name in item.filters})
         return results
 
-    def _states(self, key: str, trunk: Trunk, inputs: Sequence[ScorerInput]) -> dict[int, Vectors]:
+    def _states(self, key: str, trunk: TextEngine, inputs: Sequence[ScorerInput]) -> dict[int, Vectors]:
         """States by row, of the rows that have a filter of this trunk open."""
         rows = [row for row, item in enumerate(inputs) if any(self.heads[name].trunk == key for name in item.filters)]
-        return dict(zip(rows, trunk.states([inputs[row].text for row in rows]), strict=True)) if rows else {}
+        return dict(zip(rows, trunk.encode([inputs[row].text for row in rows]), strict=True)) if rows else {}

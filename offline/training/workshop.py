@@ -8,11 +8,10 @@ from pathlib import Path
 from core.article import Article
 from core.package import BaseModelRef, EncoderRef
 from core.settings import Settings
-from models.encoder import load_encoder
 from models.engines.bert import BertWeights
 from models.engines.gemma import GemmaWeights
 from models.engines.select import encoder_engine, scorer_engine
-from models.scorer import load_trunk
+from models.text_engine import load_encoder, load_trunk
 from models.weights import WeightsFolder, base_model, encoder_model
 from offline.dataset import Array
 from offline.training.features import FeatureCache, Report
@@ -84,7 +83,7 @@ class Workshop:
             if not loaded:  # only now: with every state cached, the model need not be loaded at all
                 gemma = GemmaWeights(self.base.path, trunk.folder / "adapter")
                 engine = scorer_engine(self.settings.engine, gemma, trunk.max_tokens, self._graphs)
-                loaded.append(load_trunk(engine, self.base.path, trunk.max_tokens).states)
+                loaded.append(load_trunk(engine, self.base.path, trunk.max_tokens).encode)
             return loaded[0](texts)
 
         return read

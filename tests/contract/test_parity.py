@@ -17,7 +17,8 @@ from models.engines.openvino_bert import OpenVinoBert
 from models.engines.torch_gemma import TorchGemma
 from models.processor import processor
 from models.registry import load_cascade
-from models.scorer import FilterHead, HeadScorer, load_trunk
+from models.scorer import FilterHead, HeadScorer
+from models.text_engine import load_trunk
 from models.weights import base_model, encoder_model
 from tests.contract.engines import needs_bf16, openvino_scorer, torch_scorer
 

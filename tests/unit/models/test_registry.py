@@ -82,7 +82,7 @@ def test_the_trunk_reads_what_the_commerce_head_doubts(tmp_path, distinct):
 def _features(cascade, judged):
     """[trunk state, embedding] of one article."""
     (trunk,) = cascade.models.scorer._trunks.values()
-    (state,) = trunk.states([model_text(judged.gated.article)])
+    (state,) = trunk.encode([model_text(judged.gated.article)])
     return np.concatenate([state, judged.gated.embedding])
 
 
