@@ -52,6 +52,8 @@ class Wiring:
 class StageBroker(KafkaBroker):
     """Starts all consumers at once: a group's members that join one by one wait for one another."""
 
+    lanes: Sequence[Lane] = ()
+
     async def start(self) -> None:
         await self.connect()
         await asyncio.gather(*(subscriber.start() for subscriber in self.subscribers))
@@ -74,6 +76,7 @@ def build_broker(wiring: Wiring, stages: Sequence[Stage[Any]], lanes: int = LANE
         logger=logger,
         log_level=logging.DEBUG,
     )
+    opened: list[Lane] = []
     for stage in stages:
         worker = ThreadPoolExecutor(1, thread_name_prefix=stage.name)
         for _ in range(getattr(stage, "lanes", lanes)):
@@ -81,7 +84,8 @@ def build_broker(wiring: Wiring, stages: Sequence[Stage[Any]], lanes: int = LANE
             delivery = Delivery(
                 stage, wiring.publisher, worker, attempts, wiring.backoff, wiring.observer, wiring.tracing.tracer
             )
-            Lane(broker, wiring.settings, delivery)
+            opened.append(Lane(broker, wiring.settings, delivery))
+    broker.lanes = opened
     return broker
 
 

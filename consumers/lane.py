@@ -34,7 +34,9 @@ class Lane(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no 
         self._idle = asyncio.Event()
         self._idle.set()
         self._finished: dict[TopicPartition, int] = {}
+        self._begun: dict[TopicPartition, int] = {}
         stage = delivery.stage
+        self.stage, self.topic = stage.name, stage.source
         self._subscriber = broker.subscriber(
             stage.source,
             group_id=f"{settings.group_prefix}.{stage.name}",
@@ -52,6 +54,7 @@ class Lane(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no 
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         self._finished.clear()
+        self._begun.clear()
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         """Let the batch in hand end, and commit it while the group still takes our commits.
@@ -69,6 +72,22 @@ class Lane(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no 
                 log.info(
                     "%s: partitions moved before their commit: %s", self._delivery.stage.name, type(error).__name__
                 )
+
+    async def waiting(self) -> dict[int, int]:
+        """Records that are not committed yet, by partition that this lane owns; those in hand count. Asks Kafka."""
+        consumer = self._subscriber.consumer
+        owned = list(consumer.assignment()) if consumer else []
+        if not consumer or not owned:
+            return {}
+        ends = await consumer.end_offsets(owned)
+        if unknown := set(owned) - self._finished.keys() - self._begun.keys():
+            begins = await consumer.beginning_offsets(list(unknown))
+            for partition in unknown:
+                self._begun[partition] = max(begins[partition], await consumer.committed(partition) or 0)
+        done = {**self._begun, **self._finished}
+        still = consumer.assignment() & ends.keys() & done.keys()  # partitions may have moved meanwhile
+        # The embedded broker's own answer may lag behind what it has sent us, see consumers/reading.py.
+        return {p.partition: max(0, max(ends[p], consumer.highwater(p) or 0) - done[p]) for p in still}
 
     async def _parse(self, raw: Any) -> KafkaAckableMessage:
         # FastStream's own parser decodes every header as UTF-8, and one bad header then fails the batch for ever.

@@ -59,7 +59,8 @@ METRICS: tuple[Metric, ...] = (
     Metric("stillhouse_records", "counter", "Records handled, by outcome.", ("stage", "outcome")),
     Metric("stillhouse_dead_letters", "counter", "Records that became dead letters.", ("stage", "reason")),
     Metric("stillhouse_rejections", "counter", "Articles rejected, by reason.", ("reason",)),
-    Metric("stillhouse_lag_records", "gauge", "Records that wait before a stage.", ("stage", "topic")),
+    Metric("stillhouse_lag_records", "gauge", "Records that wait before a stage. A worker reports its own partitions.",
+           ("stage", "topic", "partition")),
     Metric(
         "stillhouse_latency_seconds",
         "histogram",
@@ -77,7 +78,6 @@ METRICS: tuple[Metric, ...] = (
     Metric("stillhouse_oracle_spend_usd", "counter", "Money spent on the oracle by this process."),
     Metric("stillhouse_oracle_spend_today_usd", "gauge", "Money spent on the oracle today (UTC)."),
     Metric("stillhouse_oracle_budget_usd", "gauge", "Daily budget of the oracle."),
-    Metric("stillhouse_oracle_queue_records", "gauge", "Requests that wait for the oracle."),
     Metric("stillhouse_release_info", "gauge", "1 for each active release.", ("name", "version", "sha256")),
     Metric("stillhouse_feed_polls", "counter", "Polls of feeds.", ("outcome",)),
     Metric("stillhouse_feed_entries", "counter", "Entries seen in feeds.", ("outcome",)),
@@ -104,8 +104,8 @@ class StageRecorder(Protocol):
     def scored(self, records: Sequence[Scored]) -> None:
         """Gates, tiers and drift of scored records."""
 
-    def lag(self, topic: str, records: int) -> None:
-        """Records not yet handled on `topic`."""
+    def lag(self, topic: str, records: Mapping[int, int | None]) -> None:
+        """Records not yet handled on `topic`, by partition; None for one that another process reports from now on."""
 
 
 class Recorder(Protocol):
@@ -119,8 +119,6 @@ class Recorder(Protocol):
     def oracle_call(self, outcome: str, spent_usd: float) -> None: ...
 
     def oracle_budget(self, spent_today_usd: float, budget_usd: float) -> None: ...
-
-    def oracle_queue(self, records: int) -> None: ...
 
     def releases(self, versions: Mapping[str, tuple[str, str]]) -> None:
         """Active (version, manifest sha256) by name; replaces what was reported before."""
@@ -138,7 +136,7 @@ class _SilentStage:
 
     def scored(self, records: Sequence[Scored]) -> None: ...
 
-    def lag(self, topic: str, records: int) -> None: ...
+    def lag(self, topic: str, records: Mapping[int, int | None]) -> None: ...
 
 
 class SilentRecorder:
@@ -152,8 +150,6 @@ class SilentRecorder:
     def oracle_call(self, outcome: str, spent_usd: float) -> None: ...
 
     def oracle_budget(self, spent_today_usd: float, budget_usd: float) -> None: ...
-
-    def oracle_queue(self, records: int) -> None: ...
 
     def releases(self, versions: Mapping[str, tuple[str, str]]) -> None: ...
 
@@ -216,9 +212,6 @@ class PrometheusRecorder:
         self.of("oracle_spend_today_usd").set(spent_today_usd)
         self.of("oracle_budget_usd").set(budget_usd)
 
-    def oracle_queue(self, records: int) -> None:
-        self.of("oracle_queue_records").set(records)
-
     def releases(self, versions: Mapping[str, tuple[str, str]]) -> None:
         self.of("release_info").clear()
         for name, (version, sha256) in versions.items():
@@ -266,8 +259,13 @@ class _PrometheusStage:
         for name, values in percentiles.items():
             self.recorder.drift(name, values)
 
-    def lag(self, topic: str, records: int) -> None:
-        self.recorder.of("lag_records", self.name, topic).set(records)
+    def lag(self, topic: str, records: Mapping[int, int | None]) -> None:
+        for partition, waiting in records.items():
+            labels = self.name, topic, str(partition)
+            if waiting is None:
+                self.recorder.of("lag_records").remove(*labels)
+            else:
+                self.recorder.of("lag_records", *labels).set(waiting)
 
 
 @contextmanager

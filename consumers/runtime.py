@@ -13,6 +13,7 @@ from consumers.attempts import SqliteAttempts
 from consumers.claims import SqliteClaims
 from consumers.delivery import Backoff
 from consumers.kafka import KafkaPublisher, browser, to_record
+from consumers.lag import LagReporter
 from consumers.metrics import Recorder, open_recorder
 from consumers.oracle import OracleStage
 from consumers.oracle import open_stage as open_oracle
@@ -72,6 +73,8 @@ async def open_stream(
                 stages.append(ScoreStage(active, recorder.stage("score")))
         stages += await _open_sinks(settings, names, recorder)
         broker = build_broker(Wiring(settings, publisher, attempts, recorder, tracing=tracing), stages, lanes)
+        if settings.metrics_port:
+            background.append(LagReporter(broker.lanes, recorder).run)
         try:
             async with stream(broker, background):
                 log.info("Running: %s", ", ".join(stage.name for stage in stages) or "no stage")

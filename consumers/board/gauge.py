@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from consumers.metrics import Recorder, SilentRecorder
-from consumers.reading import end_offsets, reader
+from consumers.reading import committed_offsets, end_offsets, reader
 from consumers.status import SOURCES
 from consumers.topics import admin_client
 from core import topics
@@ -79,20 +79,15 @@ class Gauge:
         records = {name: sum(end for place, end in ends.items() if place.topic == name) for name in existing}
         lags: dict[str, int | None] = {}
         for stage, topic in SOURCES.items():
-            lags[stage] = await self._lag(admin, stage, topic, ends)
-            if (lag := lags[stage]) is not None:
-                self.recorder.stage(stage).lag(topic, lag)
-        self.recorder.oracle_queue(lags["oracle"] or 0)
+            waiting = await self._waiting(admin, stage, topic, ends)
+            lags[stage] = None if waiting is None else sum(waiting.values())
+            self.recorder.stage(stage).lag(topic, waiting or {})
         return Reading(time.monotonic(), records, lags)
 
-    async def _lag(
+    async def _waiting(
         self, admin: AIOKafkaAdminClient, stage: str, topic: str, ends: Mapping[TopicPartition, int]
-    ) -> int | None:
+    ) -> dict[int, int] | None:
+        """Records that wait, by partition."""
         places = [place for place in ends if place.topic == topic]
-        if not places:
-            return None
-        group = f"{self.settings.group_prefix}.{stage}"
-        # Naming the partitions matters: the embedded broker cannot answer for all of a group at once.
-        committed = await admin.list_consumer_group_offsets(group, partitions=places)
-        done = {place: known.offset for place, known in committed.items() if known.offset >= 0}
-        return sum(max(0, ends[place] - done.get(place, 0)) for place in places) if done else None
+        done = await committed_offsets(admin, f"{self.settings.group_prefix}.{stage}", places) if places else {}
+        return {place.partition: max(0, ends[place] - done.get(place, 0)) for place in places} if done else None

@@ -1,13 +1,17 @@
 """What operators do: topics, status, dead letters, tail and the broker's absence."""
 
 import asyncio
+import contextlib
 import json
 import logging
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from consumers import topics
 from consumers.app import running
+from consumers.lag import LagReporter
+from consumers.metrics import PrometheusRecorder
 from consumers.repair import dead_letters, replay
 from consumers.runtime import open_stream, prepare_topics
 from consumers.status import read_status
@@ -31,6 +35,35 @@ async def test_status_sees_lag_grow_and_drain(stream_settings):
     after = await read_status(stream_settings, 0.1)
     assert [stage.lag for stage in after.stages if stage.stage in STAGES] == [0, 0]
     assert sum(after.records.values()) == 80
+
+
+async def test_each_worker_reports_the_lag_of_its_own_partitions(stream_settings):
+    settings = stream_settings
+    recorders = [PrometheusRecorder(CollectorRegistry()) for _ in range(2)]
+    loader = fake_loader(settings, AccidentalEncoder(None, pause_sec=0.2))
+    async with contextlib.AsyncExitStack() as stack:
+        opened = [await stack.enter_async_context(open_stream(settings, ("screen",), loader, lanes=1)) for _ in recorders]
+        reporters = [LagReporter(broker.lanes, recorder) for broker, recorder in zip(opened, recorders, strict=True)]
+        await _report_until(reporters, recorders, lambda found: all(len(own) == 6 for own in found))
+        await publish(settings, [article(f"a{i}") for i in range(300)])
+        found = await _report_until(reporters, recorders, lambda found: all(any(own.values()) for own in found))
+        assert not found[0].keys() & found[1].keys()
+        found = await _report_until(reporters, recorders, lambda found: not any(any(own.values()) for own in found))
+        await opened[0].stop()
+        await _report_until(reporters, recorders, lambda found: [len(own) for own in found] == [0, 12])
+
+
+async def _report_until(reporters, recorders, expected):
+    """Lag by partition of each recorder, once it is as expected."""
+    async with asyncio.timeout(60):
+        while True:
+            for reporter in reporters:
+                await reporter.report()
+            families = [next(f for f in r.registry.collect() if f.name == "stillhouse_lag_records") for r in recorders]
+            found = [{s.labels["partition"]: s.value for s in family.samples} for family in families]
+            if expected(found):
+                return found
+            await asyncio.sleep(0.2)
 
 
 async def test_dead_letters_are_replayed_once_and_counted(stream_settings):

@@ -16,8 +16,26 @@ HERE, THERE = TopicPartition("in", 0), TopicPartition("in", 1)
 
 
 class Consumer:
+    """Owns HERE with 10 records, of which it says 8, and THERE with 20 after a retention of 5."""
+
     def __init__(self, error=None) -> None:
-        self.commits, self.error = [], error
+        self.commits, self.error, self.asked = [], error, 0
+
+    def assignment(self):
+        return {HERE, THERE}
+
+    async def end_offsets(self, partitions):
+        return {p: {HERE: 8, THERE: 20}[p] for p in partitions}
+
+    async def beginning_offsets(self, partitions):
+        return {p: {HERE: 0, THERE: 5}[p] for p in partitions}
+
+    async def committed(self, partition):
+        self.asked += 1
+        return {HERE: 4, THERE: None}[partition]
+
+    def highwater(self, partition):
+        return {HERE: 10, THERE: None}[partition]
 
     async def commit(self, offsets) -> None:
         if self.error:
@@ -108,6 +126,26 @@ async def test_offsets_of_an_earlier_ownership_are_forgotten(lane):
     await lane.lane.on_partitions_assigned({THERE})
     await lane.lane.on_partitions_revoked({HERE, THERE})
     assert lane.consumer.commits == []
+
+
+async def test_what_waits_begins_at_the_last_commit(lane):
+    assert await lane.lane.waiting() == {0: 6, 1: 15}
+    assert await lane.lane.waiting() == {0: 6, 1: 15}
+    assert lane.consumer.asked == 2, "once per partition and assignment"
+
+
+async def test_a_batch_in_hand_waits_until_it_is_finished(lane):
+    batch = asyncio.create_task(lane.lane._deliver([raw(0, 4), raw(0, 5), raw(1, 5)]))
+    await asyncio.sleep(0)
+    assert await lane.lane.waiting() == {0: 6, 1: 15}
+    lane.frame.finish.set()
+    await batch
+    assert await lane.lane.waiting() == {0: 4, 1: 14}
+
+
+async def test_nothing_waits_before_the_consumer_starts(lane):
+    lane.lane._subscriber.consumer = None
+    assert await lane.lane.waiting() == {}
 
 
 async def test_a_commit_that_comes_too_late_is_no_error(lane):

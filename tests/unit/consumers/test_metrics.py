@@ -34,11 +34,10 @@ def report_everything(recorder: Recorder) -> None:
         pass
     stage.rejected(["commerce"])
     stage.scored([scored(article, random.Random(1)) for article in articles(300)])
-    stage.lag("articles.gated", 3)
+    stage.lag("articles.gated", {0: 3, 1: 0})
     recorder.delivered(Report("score", 3, published={topics.SCORED: 2}, dead={"wrong_type": 1}, raw_ms=[1, 0, 2]))
     recorder.oracle_call("answered", 0.25)
     recorder.oracle_budget(1.0, 5.0)
-    recorder.oracle_queue(4)
     recorder.releases({"uplifting": ("v6", "a" * 64)})
     recorder.feed_poll("http://f", "ok", 2)
     recorder.feed_entries("published", 3)
@@ -78,6 +77,15 @@ def test_gates_tiers_and_releases(recorder: PrometheusRecorder):
     recorder.releases({"uplifting": ("v7", "c" * 64)})
     family = next(f for f in recorder.registry.collect() if f.name == "stillhouse_release_info")
     assert [(s.labels["name"], s.labels["version"], s.value) for s in family.samples] == [("uplifting", "v7", 1.0)]
+
+
+def test_lag_of_a_partition_that_moved_is_taken_back(recorder: PrometheusRecorder):
+    stage = recorder.stage("score")
+    stage.lag("articles.gated", {0: 3, 1: 5})
+    stage.lag("articles.gated", {0: 4, 1: None})
+    assert value(recorder, "stillhouse_lag_records", stage="score", topic="articles.gated", partition="0") == 4
+    labels = {"stage": "score", "topic": "articles.gated", "partition": "1"}
+    assert recorder.registry.get_sample_value("stillhouse_lag_records", labels) is None
 
 
 def test_time_in_models_counts_failures_too(recorder: PrometheusRecorder):
