@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 
 import pytest
 
@@ -20,12 +21,15 @@ async def test_the_killer_is_isolated_and_its_neighbours_are_scored(broker, stre
     messages[23] = article("a23", f"{KILLS} whoever embeds it.")
     await publish(settings, messages)
     with Fleet(settings, 1, random.Random(0), stages=("screen", "score")) as fleet:
-        deaths = 0
+        deaths, started = 0, time.monotonic()
         waiting = asyncio.create_task(await_outcomes(settings, {m.key for m in messages}, timeout_sec=150))
         while not waiting.done():
             deaths += fleet.revive()
             await asyncio.sleep(0.1)
         await waiting
+        print(
+            f"{deaths} deaths until the killer was found, its 59 neighbours scored {time.monotonic() - started:.0f} s on"
+        )
         assert 3 <= deaths <= 5
         (letter,) = map(DeadLetter.from_record, await read(settings, DEAD))
         assert (letter.original.key, letter.original.value) == (b"a23", messages[23].value)
