@@ -27,9 +27,7 @@ async def test_the_killer_is_isolated_and_its_neighbours_are_scored(broker, stre
             deaths += fleet.revive()
             await asyncio.sleep(0.1)
         await waiting
-        print(
-            f"{deaths} deaths until the killer was found, its 59 neighbours scored {time.monotonic() - started:.0f} s on"
-        )
+        print(f"{deaths} deaths until the killer was found, 59 neighbours scored in {time.monotonic() - started:.0f} s")
         assert 3 <= deaths <= 5
         (letter,) = map(DeadLetter.from_record, await read(settings, DEAD))
         assert (letter.original.key, letter.original.value) == (b"a23", messages[23].value)
