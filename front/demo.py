@@ -30,7 +30,7 @@ from models.oracle.load import why_not_ready
 from producers.publish import PublishReport, publish_lines, raw_producer
 
 SAMPLES = PROJECT / "producers" / "samples" / "demo.jsonl"
-BATCH = 16
+BATCH = 8
 """Smaller than the stream's default, so that a short demo shows its first results early."""
 
 _PATIENCE_SEC = 300.0
