@@ -91,3 +91,9 @@ async def committed_offsets(
             await asyncio.sleep(_COORDINATOR_PAUSE_SEC)
         else:
             return {partition: committed.offset for partition, committed in known.items() if committed.offset >= 0}
+
+
+async def group_members(admin: AIOKafkaAdminClient, group: str) -> int:
+    """Consumers that are in the group now; one that was killed counts until its session ends."""
+    responses = await admin.describe_consumer_groups([group])
+    return sum(len(members) for response in responses for *_, members in (found[:6] for found in response.groups))

@@ -1,4 +1,4 @@
-"""`stillhouse status`: how far each stage is behind, and when it will have caught up."""
+"""`stillhouse status`: who works, how far each stage is behind, and when it will have caught up."""
 
 import asyncio
 import time
@@ -11,10 +11,10 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from consumers.kafka import no_broker
-from consumers.reading import committed_offsets, end_offsets, reader
+from consumers.reading import committed_offsets, end_offsets, group_members, reader
 from consumers.topics import admin_client
 from core.settings import Settings
-from core.topics import DEAD, GATED, ORACLE_LABELS, ORACLE_REQUESTS, RAW, REJECTED, SCORED
+from core.topics import DEAD, GATED, ORACLE_LABELS, ORACLE_REQUESTS, RAW, REJECTED, SCORED, TOPICS
 
 SOURCES = {"screen": RAW, "score": GATED, "oracle": ORACLE_REQUESTS, "labels": ORACLE_LABELS}
 OUTCOMES = (SCORED, REJECTED, DEAD)
@@ -22,10 +22,14 @@ OUTCOMES = (SCORED, REJECTED, DEAD)
 
 @dataclass(frozen=True, slots=True)
 class StageStatus:
-    """`drain_sec` is the time to catch up at the present rates: 0 without lag, None where lag does not shrink."""
+    """`drain_sec` is the time to catch up at the present rates: 0 without lag, None where lag does not shrink.
+
+    `consumers` counts the members of the stage's group: two per worker, unless it says otherwise.
+    """
 
     stage: str
     topic: str
+    consumers: int
     lag: int
     handled_per_sec: float
     arriving_per_sec: float
@@ -34,13 +38,14 @@ class StageStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """All stages, and how many records each outcome topic holds."""
+    """All stages whose topics exist, how many records each outcome topic holds, and what topics are missing."""
 
     stages: tuple[StageStatus, ...]
     records: Mapping[str, int]
+    missing_topics: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        return {"stages": [asdict(stage) for stage in self.stages], "records": dict(self.records)}
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,7 @@ class Sample:
     done: int
 
 
-def stage_status(stage: str, before: Sample, after: Sample) -> StageStatus:
+def stage_status(stage: str, before: Sample, after: Sample, consumers: int) -> StageStatus:
     """Rates from two samples of one stage."""
     elapsed = max(after.at - before.at, 1e-9)
     handled = (after.done - before.done) / elapsed
@@ -60,7 +65,8 @@ def stage_status(stage: str, before: Sample, after: Sample) -> StageStatus:
     lag = max(0, after.end - after.done)
     net = handled - arriving
     drain = 0.0 if lag == 0 else lag / net if net > 0 else None
-    return StageStatus(stage, SOURCES[stage], lag, round(handled, 1), round(arriving, 1), drain and round(drain, 1))
+    rates = round(handled, 1), round(arriving, 1), drain and round(drain, 1)
+    return StageStatus(stage, SOURCES[stage], consumers, lag, *rates)
 
 
 async def read_status(settings: Settings, interval_sec: float = 2.0) -> Status:
@@ -78,8 +84,10 @@ async def _read_status(settings: Settings, interval_sec: float) -> Status:
         before = {stage: await _sample(settings, admin, consumer, stage) for stage in stages}
         await asyncio.sleep(interval_sec)
         after = {stage: await _sample(settings, admin, consumer, stage) for stage in stages}
+        members = {stage: await group_members(admin, f"{settings.group_prefix}.{stage}") for stage in stages}
         records = {topic: await _count(settings, admin, consumer, topic) for topic in OUTCOMES if topic in known}
-    return Status(tuple(stage_status(stage, before[stage], after[stage]) for stage in stages), records)
+    found = tuple(stage_status(stage, before[stage], after[stage], members[stage]) for stage in stages)
+    return Status(found, records, tuple(topic.name for topic in TOPICS if topic.name not in known))
 
 
 async def read_lag(settings: Settings, stage: str) -> int:

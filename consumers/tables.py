@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from consumers.status import Status
+from consumers.status import StageStatus, Status
 from consumers.topics import Change
 
 SHOWN_BODY_CHARS = 4_000
@@ -16,14 +16,19 @@ SHOWN_BODY_CHARS = 4_000
 
 def print_status(status: Status) -> None:
     table = Table("stage", "topic", box=None)
-    for name in ("lag", "handled/s", "arriving/s", "caught up in"):
+    for name in ("consumers", "lag", "handled/s", "arriving/s", "caught up in"):
         table.add_column(name, justify="right")
     for stage in status.stages:
-        rates = (f"{stage.handled_per_sec:g}", f"{stage.arriving_per_sec:g}", _duration(stage.drain_sec))
-        table.add_row(stage.stage, stage.topic, f"{stage.lag:,}", *rates)
+        rates = (f"{stage.handled_per_sec:g}", f"{stage.arriving_per_sec:g}", _caught_up(stage))
+        table.add_row(stage.stage, stage.topic, str(stage.consumers), f"{stage.lag:,}", *rates)
     console = Console()
-    console.print(table)
-    console.print(", ".join(f"{topic}: {count:,} records" for topic, count in status.records.items()), style="dim")
+    if status.stages:
+        console.print(table)
+        counts = ", ".join(f"{count:,} on {topic}" for topic, count in status.records.items())
+        console.print(f"Records: {counts}", style="dim", soft_wrap=True)
+    if status.missing_topics:
+        console.print(f"Missing topics: {', '.join(status.missing_topics)}", soft_wrap=True)
+        console.print("Run `stillhouse topics apply`.")
 
 
 def print_changes(changes: Sequence[Change], *, applied: bool) -> None:
@@ -68,9 +73,10 @@ def print_letter(details: Mapping[str, Any]) -> None:
         console.print(f"... {len(details['body']):,} characters; --json prints all.", style="dim")
 
 
-def _duration(seconds: float | None) -> str:
+def _caught_up(stage: StageStatus) -> str:
+    seconds = stage.drain_sec
     if seconds is None:
-        return "never at this rate"
+        return "not shrinking" if stage.consumers else "no worker"
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

@@ -28,13 +28,15 @@ async def test_status_sees_lag_grow_and_drain(stream_settings):
     articles = [article(f"a{i}") for i in range(80)]
     await publish(stream_settings, articles)
     before = {stage.stage: stage for stage in (await read_status(stream_settings, 0.1)).stages}
-    assert (before["screen"].lag, before["screen"].drain_sec) == (80, None)
+    assert (before["screen"].lag, before["screen"].drain_sec, before["screen"].consumers) == (80, None, 0)
     async with open_stream(stream_settings, STAGES, fake_loader(stream_settings)):
         await await_outcomes(stream_settings, {message.key for message in articles})
         await asyncio.sleep(0.5)
+        assert {s.stage: s.consumers for s in (await read_status(stream_settings, 0)).stages}["screen"] == 2
     after = await read_status(stream_settings, 0.1)
     assert [stage.lag for stage in after.stages if stage.stage in STAGES] == [0, 0]
     assert sum(after.records.values()) == 80
+    assert after.missing_topics == ()
 
 
 async def test_each_worker_reports_the_lag_of_its_own_partitions(stream_settings):
@@ -42,7 +44,9 @@ async def test_each_worker_reports_the_lag_of_its_own_partitions(stream_settings
     recorders = [PrometheusRecorder(CollectorRegistry()) for _ in range(2)]
     loader = fake_loader(settings, AccidentalEncoder(None, pause_sec=0.2))
     async with contextlib.AsyncExitStack() as stack:
-        opened = [await stack.enter_async_context(open_stream(settings, ("screen",), loader, lanes=1)) for _ in recorders]
+        opened = [
+            await stack.enter_async_context(open_stream(settings, ("screen",), loader, lanes=1)) for _ in recorders
+        ]
         reporters = [LagReporter(broker.lanes, recorder) for broker, recorder in zip(opened, recorders, strict=True)]
         await _report_until(reporters, recorders, lambda found: all(len(own) == 6 for own in found))
         await publish(settings, [article(f"a{i}") for i in range(300)])
@@ -145,6 +149,9 @@ async def test_missing_topics_are_named(apache_settings):
         await admin.delete_topics([RAW, DEAD])
         while len(await topics.missing(admin)) < 2:
             await asyncio.sleep(0.1)
+    status = await read_status(settings, 0.1)
+    assert status.missing_topics == (RAW, DEAD)
+    assert {stage.stage for stage in status.stages} == {"score", "oracle", "labels"}
     with pytest.raises(StillhouseError, match=r"lacks articles\.raw, articles\.dead.*topics apply"):
         await prepare_topics(settings)
 

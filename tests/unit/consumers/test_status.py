@@ -2,7 +2,8 @@
 
 import pytest
 
-from consumers.status import Sample, stage_status
+from consumers.status import Sample, Status, stage_status
+from consumers.tables import print_status
 
 
 @pytest.mark.parametrize(
@@ -16,5 +17,16 @@ from consumers.status import Sample, stage_status
     ],
 )
 def test_status(before, after, lag, drain_sec):
-    status = stage_status("screen", before, after)
+    status = stage_status("screen", before, after, consumers=2)
     assert (status.lag, status.drain_sec, status.topic) == (lag, drain_sec, "articles.raw")
+
+
+@pytest.mark.parametrize(("consumers", "said"), [(0, "no worker"), (4, "not shrinking")])
+def test_an_operator_sees_whether_anybody_works(consumers, said, capsys):
+    stuck = stage_status("screen", Sample(0, 100, 20), Sample(2, 100, 20), consumers)
+    print_status(Status((stuck,), {"articles.dead": 1_234}, ("oracle.labels",)))
+    printed = capsys.readouterr().out
+    assert said in printed
+    assert "1,234 on articles.dead" in printed
+    assert "oracle.labels" in printed.splitlines()[-2]
+    assert printed.splitlines()[-1] == "Run `stillhouse topics apply`."
