@@ -9,6 +9,8 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
     KafkaConnectionError,
     KafkaError,
     MessageSizeTooLargeError,
@@ -38,6 +40,7 @@ MAX_POLL_SEC = 300
 """Longer than any batch with all its retries (Backoff.give_up_sec twice): a slower worker loses its partitions."""
 
 _CONFIRM_WARN_SEC = 15
+_NOT_ALLOWED = (TopicAuthorizationFailedError, GroupAuthorizationFailedError, ClusterAuthorizationFailedError)
 _CLOSE_SEC = 5
 _PARTITIONER = DefaultPartitioner()
 
@@ -89,6 +92,9 @@ def _append(batch: BatchBuilder, message: Message) -> bool:
 
 
 def no_broker(settings: Settings, error: BaseException) -> TransientError:
+    """What to tell of a failed request. Rights may be granted while we wait, so lacking them is transient as well."""
+    if isinstance(error, _NOT_ALLOWED):
+        return TransientError(f"Not allowed: {error!r}.", action="See the ACLs in docs/operations.md.")
     return TransientError(
         f"No answer from Kafka at {settings.bootstrap}: {error}.",
         action="Start the broker, or set STILLHOUSE_KAFKA to its address.",
@@ -194,9 +200,7 @@ class KafkaPublisher:
                 return RefusedRecord(TOO_LARGE, f"Kafka refuses it: {error}")
             case UnknownTopicOrPartitionError():
                 return TransientError(f"A topic is missing: {error}.", action="Run `stillhouse topics apply`.")
-            case TopicAuthorizationFailedError():
-                return TransientError(f"Not allowed to write: {error}.", action="See the ACLs in docs/operations.md.")
-            case KafkaConnectionError():
+            case KafkaConnectionError() | TopicAuthorizationFailedError():
                 return no_broker(self._settings, error)
             case _:
                 return TransientError(f"Kafka at {self._settings.bootstrap} did not store a message: {error!r}.")
