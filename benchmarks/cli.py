@@ -1,7 +1,7 @@
 """`stillhouse bench engine|stream|overhead`: every ratio is taken within one run, as a median over repeats."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -44,6 +44,9 @@ def stream(
     typical: Annotated[int, typer.Option(min=0, help="Articles for the typical path; 0 leaves it out.")] = 0,
     check_gates: Annotated[bool, typer.Option("--check-gates", help="What the gates cost in recall.")] = False,
     repeats: Annotated[int, typer.Option(min=1, help="Rounds; medians are reported.")] = 3,
+    compare: Annotated[
+        Literal["metrics", "tracing"] | None, typer.Option(help="Instead: what these cost, with and without in turn.")
+    ] = None,
 ) -> None:
     """Throughput of the stream on the embedded broker against the same cascade without Kafka."""
     from benchmarks.articles import load_articles
@@ -52,6 +55,12 @@ def stream(
     from core.settings import load_settings
 
     plan = StreamPlan(load_articles(articles, count), repeats, typical, check_gates)
+    if compare:
+        from benchmarks.observing import measure_cost
+        from benchmarks.report import print_cost
+
+        _print(measure_cost(load_settings(), plan, compare), print_cost, as_json)
+        return
     _print(measure_stream(load_settings(), plan), print_stream, as_json)
 
 

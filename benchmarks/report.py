@@ -47,6 +47,19 @@ def print_stream(result: dict[str, Any]) -> None:
         )
 
 
+def print_cost(result: dict[str, Any]) -> None:
+    """`bench stream --compare`."""
+    added, console = result["added_us_per_article"], Console()
+    console.print(
+        f"{result['compared']}: {added['median']} us of CPU per article ({added['low']} to {added['high']} "
+        f"in {result['rounds']} pairs of rounds over {result['articles']} articles without models)"
+    )
+    console.print(
+        f"{result['cost']:.2%} of the stream's {result['stream_us_per_article'] / 1000:.1f} ms per article; "
+        f"{result['cost_at_most']:.2%} at most"
+    )
+
+
 def print_overhead(result: dict[str, Any]) -> None:
     """`bench overhead`."""
     console = Console()

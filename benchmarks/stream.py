@@ -35,7 +35,7 @@ from producers.publish import publish_lines, raw_producer
 
 _OUTCOMES = (SCORED, REJECTED, DEAD)
 _PATIENCE_SEC = 120.0
-_WARM_UP = 64
+WARM_UP = 64
 """Articles before the first measurement: weights are read from disk and kernels made for new lengths."""
 
 
@@ -49,18 +49,28 @@ class StreamPlan:
     check_gates: bool = False
 
 
+@dataclass(frozen=True)
+class Streamed:
+    """One pass through the stream, from the first publication to the last outcome. cpu_sec: of this process."""
+
+    seconds: float
+    cpu_sec: float
+    records: list[dict[str, Any]]
+
+
 def measure_stream(settings: Settings, plan: StreamPlan) -> dict[str, Any]:
     """All figures as one JSON-able mapping."""
     cascade = load_cascade(settings)
-    lines = [Line(i + 1, encode(a.to_dict()), a) for i, a in enumerate(plan.articles)]
-    _cascade_alone(cascade, lines[:_WARM_UP], settings.batch)
+    lines = lines_of(plan.articles)
+    cascade_alone(cascade, lines[:WARM_UP], settings.batch)
     alone, streamed, records = [], [], list[dict[str, Any]]()
     for _ in range(plan.repeats):
         forget(cascade)
-        alone.append(_cascade_alone(cascade, lines, settings.batch))
+        alone.append(cascade_alone(cascade, lines, settings.batch))
         forget(cascade)
-        seconds, records = _through_stream(settings, cascade, lines)
-        streamed.append(seconds)
+        passed = through_stream(settings, cascade, lines)
+        streamed.append(passed.seconds)
+        records = passed.records
     result = _summary(plan, alone, streamed, records)
     if plan.typical:
         result["typical"] = _typical(settings, cascade, plan, statistics.median(streamed))
@@ -77,7 +87,7 @@ def forget(cascade: Cascade) -> None:
         scorer.forget()
 
 
-def _cascade_alone(cascade: Cascade, lines: Sequence[Line], batch: int) -> float:
+def cascade_alone(cascade: Cascade, lines: Sequence[Line], batch: int) -> float:
     started = time.perf_counter()
     for result in score_lines(cascade, lines, MemoryClaims(), batch):
         if isinstance(result.outcome, Scored):
@@ -85,27 +95,31 @@ def _cascade_alone(cascade: Cascade, lines: Sequence[Line], batch: int) -> float
     return time.perf_counter() - started
 
 
-def _through_stream(settings: Settings, cascade: Cascade, lines: Sequence[Line]) -> tuple[float, list[dict[str, Any]]]:
-    """Seconds from the first publication to the last outcome, and the scored records."""
+def lines_of(articles: Sequence[Article]) -> list[Line]:
+    return [Line(number, encode(article.to_dict()), article) for number, article in enumerate(articles, 1)]
+
+
+def through_stream(settings: Settings, cascade: Cascade, lines: Sequence[Line]) -> Streamed:
+    """All `lines` through the stages on an embedded broker of their own, with the metrics and traces of `settings`."""
+    kept = settings.model_dump(include={"batch", "session_timeout_sec", "metrics_port", "otlp_endpoint"})
     with own_machine(settings) as own, embedded_broker(own):
-        machine = own.model_copy(update={"batch": settings.batch, "session_timeout_sec": settings.session_timeout_sec})
-        return asyncio.run(_stream(machine, cascade, lines))
+        return asyncio.run(_stream(own.model_copy(update=kept), cascade, lines))
 
 
-async def _stream(settings: Settings, cascade: Cascade, lines: Sequence[Line]) -> tuple[float, list[dict[str, Any]]]:
+async def _stream(settings: Settings, cascade: Cascade, lines: Sequence[Line]) -> Streamed:
     await prepare_topics(settings)
     consumer = browser(settings, *_OUTCOMES)
     await consumer.start()
     try:
         async with open_stream(settings, ("screen", "score"), lambda _activation: cascade):
-            started = time.perf_counter()
+            started, cpu = time.perf_counter(), time.process_time()
             publishing = asyncio.create_task(_publish(settings, lines))
             records = await _collect(consumer, len(lines))
-            seconds = time.perf_counter() - started
+            seconds, cpu_sec = time.perf_counter() - started, time.process_time() - cpu
             await publishing
     finally:
         await consumer.stop()
-    return seconds, [orjson.loads(value) for topic, value in records.values() if topic == SCORED]
+    return Streamed(seconds, cpu_sec, [orjson.loads(value) for topic, value in records.values() if topic == SCORED])
 
 
 async def _publish(settings: Settings, lines: Sequence[Line]) -> None:
