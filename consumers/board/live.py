@@ -23,6 +23,9 @@ MAX_STREAMS = 256
 TICK_SEC = 0.4
 """News of this long are sent together."""
 
+NEWS_PER_TICK = 40
+"""A page that was away longer gets the rest in the ticks that follow."""
+
 STATE_SEC = 1.0
 HEARTBEAT_SEC = 15.0
 SEND_TIMEOUT_SEC = 10.0
@@ -118,6 +121,8 @@ class Hub:
                 continue
             for reader in readers:
                 reader.offer(news)
+            if len(news) >= NEWS_PER_TICK:
+                self._changed.set()
 
     def close(self) -> None:
         for subscriber in self.subscribers:
@@ -136,9 +141,9 @@ class EventStream:
     subscriber: Subscriber
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def patiently(body: bytes) -> None:
+        async def patiently(body: bytes, *, more: bool = True) -> None:
             async with asyncio.timeout(SEND_TIMEOUT_SEC):
-                await send({"type": "http.response.body", "body": body, "more_body": True})
+                await send({"type": "http.response.body", "body": body, "more_body": more})
 
         async def until_disconnect() -> None:
             while (await receive())["type"] != "http.disconnect":
@@ -154,7 +159,7 @@ class EventStream:
             self.hub.notify()
             while (message := await self._next()) is not None:
                 await patiently(message)
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await patiently(b"", more=False)
         except (TimeoutError, OSError):
             log.info("A live page that did not read was dropped")
         finally:

@@ -17,7 +17,7 @@ from consumers.board.explain import explain
 from consumers.board.flow import Flow, snapshot
 from consumers.board.follower import Follower
 from consumers.board.gauge import Gauge
-from consumers.board.live import MAX_STREAMS, EventStream, Hub, Subscriber, last_seen
+from consumers.board.live import MAX_STREAMS, NEWS_PER_TICK, EventStream, Hub, Subscriber, last_seen
 from consumers.board.quality import MEANING, MIN_LABELS, LiveQuality
 from consumers.board.queries import PAGE, History, Item, Selection
 from consumers.board.views import BadRequest, View, cursor_of, number_of
@@ -29,7 +29,6 @@ from core.settings import Settings
 T = TypeVar("T")
 
 FLOW_TTL_SEC = 2.0
-NEWS_PER_TICK = 40
 FORMATS = ("atom", "json")
 RANGES = {"error": (0, 2), "gate": (0, 1), "found": (0, 1), "top found": (0, 1)}
 
