@@ -19,7 +19,7 @@ from core.releases import find_package
 from core.settings import Settings
 from core.text import model_text
 from models.engines.gemma import GemmaWeights
-from models.engines.openvino_gemma import OpenVinoGemma
+from models.engines.openvino_gemma import openvino_gemma
 from models.engines.protocol import Engine
 from models.engines.torch_gemma import TorchGemma
 from models.processor import NumberType, Processor, processor
@@ -101,7 +101,7 @@ def _engines(bench: _Bench) -> dict[str, Engine]:
     """Fastest first; fp32 torch, the reference of the parity figures, last."""
     weights, machine = GemmaWeights(bench.base, bench.adapter), bench.machine
     kinds: list[NumberType] = ["bf16", "f32"] if machine.bf16 else ["f32"]
-    engines: list[Engine] = [OpenVinoGemma(weights, bench.max_tokens, machine, kind) for kind in kinds]
+    engines: list[Engine] = [openvino_gemma(weights, bench.max_tokens, machine, kind) for kind in kinds]
     engines += [TorchGemma(weights, bench.max_tokens, kind) for kind in kinds]
     return {engine.name: engine for engine in engines}
 
@@ -146,7 +146,7 @@ def _row(timing: Timing, articles: int, filters: int, typical_sec: float) -> dic
 def _share_of_peak(bench: _Bench, inputs: Sequence[ScorerInput], repeats: int) -> dict[str, Any]:
     """Articles of 400-500 tokens through the fastest engine, against a large product in the same number type."""
     weights = GemmaWeights(bench.base, bench.adapter)
-    engine = OpenVinoGemma(weights, 512, bench.machine)
+    engine = openvino_gemma(weights, 512, bench.machine)
     text = " ".join(item.text for item in inputs)
     ids = token_ids(load_tokenizer(bench.base), text[:200_000], 100_000)
     lengths = [400 + 100 * i // 7 for i in range(8)]

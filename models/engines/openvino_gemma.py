@@ -12,49 +12,35 @@ from typing import Any
 
 import numpy as np
 
-from models.engines.batching import TokenBudget, pad, run
+from models.engines.batching import pad
 from models.engines.gemma import GemmaWeights, attention_mask, rope_tables
+from models.engines.openvino_graph import Nodes, OpenVinoEngine
 from models.engines.openvino_runtime import CompiledGraph, GraphSource
-from models.engines.protocol import States, TokenIds
+from models.engines.protocol import TokenIds
 from models.processor import NumberType, Processor
 
 _GRAPH_VERSION = 1
 """Raise when the graph below changes: compiled graphs are cached."""
 
 
-class OpenVinoGemma:
-    """The scorer's CPU engine."""
+def openvino_gemma(
+    weights: GemmaWeights,
+    max_tokens: int,
+    processor: Processor,
+    number_type: NumberType | None = None,
+    cache: Path | None = None,
+) -> OpenVinoEngine:
+    """The scorer's CPU engine; without a number type, in the one that the processor computes well."""
+    tables = _PositionTables(weights, max_tokens)
+    fingerprint = f"gemma {_GRAPH_VERSION} {weights.fingerprint} {tables.slides}"
+    source = GraphSource(fingerprint, lambda: _GraphBuilder(weights, tables.slides).build())
+    graph = CompiledGraph(source, number_type or processor.number_type, processor, cache)
 
-    def __init__(
-        self,
-        weights: GemmaWeights,
-        max_tokens: int,
-        processor: Processor,
-        number_type: NumberType | None = None,
-        cache: Path | None = None,
-    ) -> None:
-        self._weights, self._max_tokens = weights, max_tokens
-        self._budget = TokenBudget()
-        self._tables = _PositionTables(weights, max_tokens)
-        fingerprint = f"gemma {_GRAPH_VERSION} {weights.fingerprint} {self._tables.slides}"
-        source = GraphSource(fingerprint, _GraphBuilder(weights, self._tables.slides).build)
-        self._graph = CompiledGraph(source, number_type or processor.number_type, processor, cache)
-
-    @property
-    def name(self) -> str:
-        return f"openvino-{self._graph.number_type}"
-
-    @property
-    def width(self) -> int:
-        return self._weights.shape.hidden
-
-    def states(self, sequences: Sequence[TokenIds]) -> States:
-        return run(sequences, self._budget, self.width, self._compute)
-
-    def _compute(self, rows: Sequence[TokenIds], padded: int) -> States:
+    def feed(rows: Sequence[TokenIds], padded: int) -> dict[str, Any]:
         last = np.array([len(ids) - 1 for ids in rows], dtype=np.int32)
-        embeddings = self._weights.embed(pad(rows, padded))
-        return self._graph({"embeddings": embeddings, "last": last, **self._tables.at(padded)})[:, 0]
+        return {"embeddings": weights.embed(pad(rows, padded)), "last": last, **tables.at(padded)}
+
+    return OpenVinoEngine(graph, weights.shape.hidden, feed, lambda output, _rows: output[:, 0])
 
 
 class _PositionTables:
@@ -84,28 +70,26 @@ class _PositionTables:
         return masks
 
 
-class _GraphBuilder:
+class _GraphBuilder(Nodes):
     """Nodes of one graph. `slides`: sequences may be longer than the sliding window, which then needs its own mask."""
 
     def __init__(self, weights: GemmaWeights, slides: bool) -> None:
-        from openvino import opset13
-
-        self.op: Any = opset13
+        super().__init__()
         self.weights, self.shape, self.slides = weights, weights.shape, slides
 
     def build(self) -> Any:
         from openvino import Model, Type
 
         shape = self.shape
-        self.last = self._input("last", [-1], Type.i32)
-        embeddings = self._input("embeddings", [-1, -1, shape.hidden])
+        self.last = self.input("last", [-1], Type.i32)
+        embeddings = self.input("embeddings", [-1, -1, shape.hidden])
         inputs = [embeddings, self.last]
         self.rope, self.masks = {}, {}
         for kind in sorted(set(shape.layer_types)):
-            self.rope[kind] = [self._input(f"{f}_{kind}", [-1, shape.head_dim]) for f in ("cos", "sin")]
+            self.rope[kind] = [self.input(f"{f}_{kind}", [-1, shape.head_dim]) for f in ("cos", "sin")]
             inputs += self.rope[kind]
         for kind in ("full_attention", "sliding_attention")[: 1 + self.slides]:
-            self.masks[kind] = self._input(f"mask_{kind}", [-1, -1])
+            self.masks[kind] = self.input(f"mask_{kind}", [-1, -1])
             inputs.append(self.masks[kind])
         hidden: Any = embeddings
         for layer in range(shape.layers):
@@ -142,9 +126,9 @@ class _GraphBuilder:
         key = self._rotate(self._norm(key, f"{name}.k_norm"), cos, sin)
         value = self._heads(self._linear(normed, f"{name}.v_proj"), shape.kv_heads)
         key, value = self._share(key), self._share(value)
-        logits = op.matmul(op.multiply(query, self._const(shape.query_scale)), key, False, True)
+        logits = op.matmul(op.multiply(query, self.const(shape.query_scale)), key, False, True)
         mixed = op.matmul(op.softmax(op.add(logits, mask), -1), value, False, False)
-        merged = op.reshape(op.transpose(mixed, self._ints(0, 2, 1, 3)), self._ints(0, 0, -1), True)
+        merged = op.reshape(op.transpose(mixed, self.ints(0, 2, 1, 3)), self.ints(0, 0, -1), True)
         return self._linear(merged, f"{name}.o_proj")
 
     def _share(self, states: Any) -> Any:
@@ -153,48 +137,32 @@ class _GraphBuilder:
         if self.shape.kv_heads == 1 or groups == 1:
             return states
         places = np.repeat(np.arange(self.shape.kv_heads), groups)
-        return self.op.gather(states, self.op.constant(places), self._int(1))
+        return self.op.gather(states, self.op.constant(places), self.index(1))
 
     def _rotate(self, states: Any, cos: Any, sin: Any) -> Any:
         op = self.op
-        first, second = op.split(states, self._int(-1), 2).outputs()
-        turned = op.concat([op.multiply(second, self._const(-1.0)), first], -1)
+        first, second = op.split(states, self.index(-1), 2).outputs()
+        turned = op.concat([op.multiply(second, self.const(-1.0)), first], -1)
         return op.add(op.multiply(states, cos), op.multiply(turned, sin))
 
     def _norm(self, states: Any, module: str) -> Any:
         op = self.op
-        mean = op.reduce_mean(op.power(states, self._const(2.0)), self._ints(-1), keep_dims=True)
-        scaled = op.multiply(states, op.divide(self._const(1.0), op.sqrt(op.add(mean, self._const(self.shape.eps)))))
+        mean = op.reduce_mean(op.power(states, self.const(2.0)), self.ints(-1), keep_dims=True)
+        scaled = op.multiply(states, op.divide(self.const(1.0), op.sqrt(op.add(mean, self.const(self.shape.eps)))))
         return op.multiply(scaled, self.op.constant(self.weights.norm(module)))
 
     def _linear(self, states: Any, module: str) -> Any:
         return self.op.matmul(states, self.op.constant(self.weights.matrix(module)), False, True)
 
     def _heads(self, states: Any, count: int) -> Any:
-        split = self.op.reshape(states, self._ints(0, 0, count, self.shape.head_dim), True)
-        return self.op.transpose(split, self._ints(0, 2, 1, 3))
+        split = self.op.reshape(states, self.ints(0, 0, count, self.shape.head_dim), True)
+        return self.op.transpose(split, self.ints(0, 2, 1, 3))
 
     def _pick_last(self, states: Any, axis: int) -> Any:
         """[rows, length, n] -> [rows, 1, n]."""
-        places = self.op.unsqueeze(self.last, self._ints(1))
-        return self.op.gather(states, places, self._int(axis), batch_dims=1)
+        places = self.op.unsqueeze(self.last, self.ints(1))
+        return self.op.gather(states, places, self.index(axis), batch_dims=1)
 
     def _rows_at_last(self, table: Any) -> Any:
         """[length, n] -> [rows, 1, 1, n]."""
-        return self.op.unsqueeze(self.op.gather(table, self.last, self._int(0)), self._ints(1, 2))
-
-    def _input(self, name: str, dims: list[int], kind: Any = None) -> Any:
-        from openvino import PartialShape, Type
-
-        node = self.op.parameter(PartialShape(dims), kind or Type.f32, name=name)
-        node.output(0).get_tensor().set_names({name})
-        return node
-
-    def _const(self, value: float) -> Any:
-        return self.op.constant(np.float32(value))
-
-    def _int(self, value: int) -> Any:
-        return self.op.constant(np.int64(value))
-
-    def _ints(self, *values: int) -> Any:
-        return self.op.constant(np.array(values, dtype=np.int64))
+        return self.op.unsqueeze(self.op.gather(table, self.last, self.index(0)), self.ints(1, 2))

@@ -35,9 +35,9 @@ def scorer_engine(choice: EngineChoice, weights: GemmaWeights, max_tokens: int, 
     log.info("scorer on %s: %s", resolve(choice), machine)
     match resolve(choice):
         case "openvino":
-            from models.engines.openvino_gemma import OpenVinoGemma
+            from models.engines.openvino_gemma import openvino_gemma
 
-            return OpenVinoGemma(weights, max_tokens, machine, cache=graphs)
+            return openvino_gemma(weights, max_tokens, machine, cache=graphs)
         case "cuda":
             from models.engines.torch_gemma import TorchGemma
 
@@ -51,9 +51,9 @@ def scorer_engine(choice: EngineChoice, weights: GemmaWeights, max_tokens: int, 
 def encoder_engine(choice: EngineChoice, weights: BertWeights, graphs: Path | None) -> Engine:
     match resolve(choice):
         case "openvino":
-            from models.engines.openvino_bert import OpenVinoBert
+            from models.engines.openvino_bert import openvino_bert
 
-            return OpenVinoBert(weights, processor(), cache=graphs)
+            return openvino_bert(weights, processor(), cache=graphs)
         case resolved:
             from models.engines.torch_bert import TorchBert
 

@@ -7,8 +7,8 @@ import pytest
 
 from models.engines.bert import BertWeights
 from models.engines.gemma import GemmaWeights
-from models.engines.openvino_bert import OpenVinoBert
-from models.engines.openvino_gemma import OpenVinoGemma
+from models.engines.openvino_bert import openvino_bert
+from models.engines.openvino_gemma import openvino_gemma
 from models.engines.protocol import Engine
 from models.engines.torch_bert import TorchBert
 from models.engines.torch_gemma import TorchGemma
@@ -21,7 +21,7 @@ needs_bf16 = pytest.mark.skipif(not processor().bf16, reason="no bf16 in hardwar
 
 
 def openvino_scorer(number_type: str) -> ScorerFactory:
-    return lambda base, adapter, tokens: OpenVinoGemma(GemmaWeights(base, adapter), tokens, processor(), number_type)
+    return lambda base, adapter, tokens: openvino_gemma(GemmaWeights(base, adapter), tokens, processor(), number_type)
 
 
 def torch_scorer(number_type: str, compiled: bool = False) -> ScorerFactory:
@@ -37,9 +37,9 @@ SCORERS = [
 """Factory, and how far a state may be from fp32 torch, whose own mean magnitude is about 1."""
 
 ENCODERS = [
-    pytest.param(lambda base: OpenVinoBert(BertWeights(base), processor(), "f32"), 1e-5, id="openvino-f32"),
+    pytest.param(lambda base: openvino_bert(BertWeights(base), processor(), "f32"), 1e-5, id="openvino-f32"),
     pytest.param(
-        lambda base: OpenVinoBert(BertWeights(base), processor(), "bf16"), 0.02, id="openvino-bf16", marks=needs_bf16
+        lambda base: openvino_bert(BertWeights(base), processor(), "bf16"), 0.02, id="openvino-bf16", marks=needs_bf16
     ),
     pytest.param(lambda base: TorchBert(BertWeights(base)), 1e-5, id="torch-f32"),
 ]

@@ -13,7 +13,7 @@ from core.releases import RELEASES_FILE
 from core.settings import PROJECT, load_settings
 from core.text import model_text
 from models.engines.gemma import GemmaWeights
-from models.engines.openvino_bert import OpenVinoBert
+from models.engines.openvino_bert import openvino_bert
 from models.engines.torch_gemma import TorchGemma
 from models.processor import processor
 from models.registry import load_cascade
@@ -72,7 +72,7 @@ def test_scorer_bytes_do_not_depend_on_the_batch(make):
 def test_encoder_bytes_do_not_depend_on_the_batch(number_type):
     from models.engines.bert import BertWeights
 
-    _check_rows(OpenVinoBert(BertWeights(encoder_model(load_settings()).path), processor(), number_type), 512)
+    _check_rows(openvino_bert(BertWeights(encoder_model(load_settings()).path), processor(), number_type), 512)
 
 
 def _check_rows(engine, longest):
