@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +19,7 @@ from consumers.reading import read_to_end
 from consumers.records import Message, Record
 from core.settings import Settings, load_settings
 from core.topics import DEAD, RAW, REJECTED, SCORED, TOPICS
+from tests.support.ports import free_port
 
 PROJECT = Path(__file__).resolve().parents[2]
 SCRIPT = PROJECT.parent / "shared" / "kafka" / "kafka.sh"
@@ -41,26 +41,12 @@ class Broker:
 
     def start(self) -> None:
         port = self.values["kafka"].rsplit(":", 1)[1]
-        subprocess.run([SCRIPT, "start", self.folder, port], stdout=subprocess.DEVNULL, timeout=240)
+        done = subprocess.run([SCRIPT, "start", self.folder, port], capture_output=True, text=True, timeout=240)
+        assert "ended while starting" not in done.stderr, done.stderr
         deadline = time.monotonic() + 240  # the script gives up after 60 s, which a busy machine may need
         while not speaks_kafka(int(port)):
             assert time.monotonic() < deadline, f"Kafka does not answer; see {self.folder}/kafka.log"
             time.sleep(0.5)
-
-
-def free_port(count: int = 1) -> int:
-    """First of `count` neighbouring ports that nobody listens on."""
-    while True:
-        with contextlib.ExitStack() as stack:
-            first = stack.enter_context(socket.socket())
-            first.bind(("127.0.0.1", 0))
-            port = first.getsockname()[1]
-            try:
-                for offset in range(1, count):
-                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port + offset))
-            except OSError:
-                continue
-            return port
 
 
 @contextlib.contextmanager
