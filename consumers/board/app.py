@@ -20,10 +20,11 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from consumers.board.catalogue import Catalogue
+from consumers.board.contents import NotFound
 from consumers.board.follower import Follower
 from consumers.board.gauge import Gauge
 from consumers.board.history import HistoryWriter
-from consumers.board.pages import STATUS, NotFound, Pages
+from consumers.board.pages import STATUS, Pages
 from consumers.board.queries import History
 from consumers.board.rendering import FOLDER, environment
 from consumers.metrics import Recorder, SilentRecorder
