@@ -18,7 +18,7 @@ from benchmarks.no_models import cascade_without_models
 from consumers.active import Active
 from consumers.delivery import Delivery, Report
 from consumers.embedded import embedded_broker
-from consumers.metrics import SilentRecorder
+from consumers.recorder import SilentRecorder
 from consumers.records import Message, Record, Stage
 from consumers.runtime import open_stream, prepare_topics
 from consumers.score import ScoreStage

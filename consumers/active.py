@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from consumers.metrics import Recorder, SilentRecorder
+from consumers.recorder import Recorder, SilentRecorder
 from core.cascade import Cascade
 from core.commerce import COMMERCE
 from core.errors import PackageError, RefusedRecord, StillhouseError

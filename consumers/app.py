@@ -20,7 +20,7 @@ from faststream.security import BaseSecurity, SASLOAuthBearer, SASLPlaintext, SA
 from consumers.attempts import Attempts, NoAttempts
 from consumers.delivery import Backoff, Delivery, Observer
 from consumers.lane import Calm, Lane
-from consumers.metrics import SilentRecorder
+from consumers.recorder import SilentRecorder
 from consumers.records import Publisher, Stage
 from consumers.tracing import Tracing
 from core.errors import StillhouseError

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from aiokafka.errors import KafkaError
 
 from consumers.lane import Lane
-from consumers.metrics import Recorder
+from consumers.recorder import Recorder
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from consumers.metrics import Recorder, SilentRecorder
+from consumers.recorder import Recorder, SilentRecorder
 from consumers.records import Message, Outcome, Record
 from consumers.repair import REPLAYS
 from consumers.spending import ASK, REQUEST, Spending, rebuild_spending

@@ -14,10 +14,11 @@ from consumers.claims import SqliteClaims
 from consumers.delivery import Backoff
 from consumers.kafka import KafkaPublisher, browser, to_record
 from consumers.lag import LagReporter
-from consumers.metrics import Recorder, open_recorder
+from consumers.metrics import open_recorder
 from consumers.oracle import OracleStage
 from consumers.oracle import open_stage as open_oracle
 from consumers.reading import read_to_end
+from consumers.recorder import Recorder
 from consumers.records import Record, Stage
 from consumers.score import ScoreStage
 from consumers.screen import ScreenStage

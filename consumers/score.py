@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from consumers.active import Active
-from consumers.metrics import StageRecorder
+from consumers.recorder import StageRecorder
 from consumers.records import Message, Outcome, Record
 from consumers.screen import rejected_message, scored_message, silent
 from core.cascade import Judged, ScoreOutcome

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from consumers.active import Active
-from consumers.metrics import SilentRecorder, StageRecorder
+from consumers.recorder import SilentRecorder, StageRecorder
 from consumers.records import Headers, Message, Outcome, Record
 from core.article import Article, decode_article
 from core.cascade import Judged, ScoreOutcome

@@ -27,7 +27,7 @@ from consumers.board.history import HistoryWriter
 from consumers.board.pages import STATUS, Pages
 from consumers.board.queries import History
 from consumers.board.rendering import FOLDER, environment
-from consumers.metrics import Recorder, SilentRecorder
+from consumers.recorder import Recorder, SilentRecorder
 from core.errors import SettingsError, StillhouseError
 from core.settings import Settings
 

@@ -12,8 +12,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
-from consumers.metrics import Recorder, SilentRecorder
 from consumers.reading import committed_offsets, end_offsets, reader
+from consumers.recorder import Recorder, SilentRecorder
 from consumers.status import SOURCES
 from consumers.topics import admin_client
 from core import topics

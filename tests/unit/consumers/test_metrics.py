@@ -9,7 +9,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 from consumers.delivery import Report
-from consumers.metrics import METRICS, PrometheusRecorder, Recorder, SilentRecorder, open_recorder
+from consumers.metrics import METRICS, PrometheusRecorder, open_recorder
+from consumers.recorder import Recorder, SilentRecorder
 from core import topics
 from core.errors import SettingsError
 from core.settings import Settings
