@@ -6,19 +6,26 @@ import random
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import orjson
 import pytest
 
+from consumers import runtime
 from consumers.dead import DeadLetter
+from consumers.oracle import OracleStage
 from consumers.records import Message, Record
 from consumers.runtime import open_stream
+from consumers.spending import Spending
 from core.article import article_from_dict
-from core.messages import Gated, Labelled
-from core.topics import DEAD, GATED, ORACLE_LABELS, RAW, REJECTED, SCORED
+from core.budget import Budget, BudgetController
+from core.messages import Gated, Labelled, OracleAsk, OracleRequest
+from core.topics import DEAD, GATED, ORACLE_LABELS, ORACLE_REQUESTS, RAW, REJECTED, SCORED
+from models.oracle.rubric import find_rubric
 from offline.label_store import LabelStore
-from tests.support import board_records, mutations
+from tests.support import board_records, mutations, oracle
+from tests.support.fake_gemini import fake_gemini
 from tests.support.fakes import fake_loader, write_filters
 from tests.support.kafka import PROJECT, lag, publish, read, read_each
 
@@ -35,6 +42,15 @@ def sample_gated() -> list[dict]:
     vectors = np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32)
     articles = map(article_from_dict, sample_articles())
     return [orjson.loads(Gated(a, v / np.linalg.norm(v)).to_bytes()) for a, v in zip(articles, vectors, strict=False)]
+
+
+def sample_requests() -> list[dict]:
+    asked = {
+        "demo": OracleAsk("v1", "near_threshold", 0.5, 4.1, "scorer"),
+        "other": OracleAsk("v1", "audit", 0.01, 1.0, "probe"),
+    }
+    articles = map(article_from_dict, sample_articles())
+    return [orjson.loads(OracleRequest(article, asked, "set").to_bytes()) for article in articles]
 
 
 def sample_labelled() -> list[dict]:
@@ -75,7 +91,7 @@ class Account:
 
     async def read(self, settings, source) -> None:
         await read_each(settings, self._place, source)
-        await read_each(settings, self._outcome, *{GATED, SCORED, REJECTED, DEAD} - {source})
+        await read_each(settings, self._outcome, *{GATED, SCORED, REJECTED, ORACLE_LABELS, DEAD} - {source})
 
     def _place(self, record: Record) -> None:
         self.places[mutations.number_of(record)] = f"{record.topic}/{record.partition}/{record.offset}"
@@ -132,6 +148,22 @@ async def test_each_has_exactly_one_outcome(fuzzed_settings, stage, count):
     assert Counter(map(len, account.outcomes.values())) == {1: count + 1}
     assert account.outcomes[count] != [DEAD], "the stage still works"
     assert len(account.reasons) > 5
+
+
+async def test_each_request_to_the_oracle_has_exactly_one_outcome(fuzzed_settings, tmp_path, monkeypatch):
+    settings, count = fuzzed_settings, 500
+    spending = Spending(BudgetController(Budget(1_000.0, 100_000, {})))
+    with fake_gemini(speed=100.0) as fake:
+        async with oracle.asker("gemini", fake, tmp_path) as asker:
+
+            async def open_oracle(*_):
+                return OracleStage(asker, spending, partial(find_rubric, settings.filters), max_records=64)
+
+            monkeypatch.setattr(runtime, "open_oracle", open_oracle)
+            account = await fuzz(settings, "oracle", ORACLE_REQUESTS, sample_requests(), count)
+    assert Counter(map(len, account.outcomes.values())) == {1: count + 1}
+    assert account.outcomes[count] != [DEAD], "the stage still works"
+    assert account.reasons[ORACLE_LABELS] > count / 10
 
 
 @pytest.mark.parametrize("count", [2_000, pytest.param(20_000, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
