@@ -18,7 +18,8 @@ from producers.feeds.pages import PageReader
 from producers.feeds.poll import ACCEPT, read_feed_document
 from producers.feeds.robots import Robots
 from producers.feeds.schedule import HostGate
-from producers.feeds.state import find, read_only
+from producers.feeds.state import find
+from producers.feeds.state_file import read_only
 from producers.feeds.subscriptions import Fulltext, Subscription
 from producers.feeds.workers import Workers
 

@@ -92,7 +92,7 @@ def status(feeds: FeedsOption = None, as_json: JsonOption = False) -> None:
     import orjson
 
     from core.settings import load_settings
-    from producers.feeds.state import FeedState, read_feed, read_only
+    from producers.feeds.state_file import FeedState, read_feed, read_only
     from producers.feeds.subscriptions import load_subscriptions
     from producers.feeds.terminal import print_status
 

@@ -17,7 +17,8 @@ from producers.feeds.parse import Source, parse_feed
 from producers.feeds.report import RunReport
 from producers.feeds.schedule import SLOW_AFTER_FAILURES, HostGate, next_poll
 from producers.feeds.sink import Sink
-from producers.feeds.state import FeedsState, FeedState, Waiting
+from producers.feeds.state import FeedsState, Waiting
+from producers.feeds.state_file import FeedState
 from producers.feeds.subscriptions import Subscription
 from producers.feeds.workers import Workers
 

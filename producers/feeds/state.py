@@ -7,57 +7,23 @@ Order of an entry's life, each step committed before the next begins:
 3. confirm: Kafka has the article; the content is dropped, id and keys stay.
 """
 
-import fcntl
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO
 
 import orjson
 
-from core.errors import StillhouseError, TransientError
 from producers.feeds.compose import Composed
 from producers.feeds.entry import Entry
 from producers.feeds.identity import article_id
+from producers.feeds.state_file import FeedState, StateFile, read_feed, write_feed
 
-FILE_NAME = "feeds.sqlite"
 KEEP_DAYS = 90
 """Ids are forgotten this long after their feed stopped listing them; the stream's own duplicate check remains."""
 
-_SCHEMA = """
-create table if not exists feeds(
-    url text primary key, etag text, last_modified text, title text not null default '',
-    outcome text not null default 'new', detail text not null default '', failures integer not null default 0,
-    next_poll real not null default 0, polled_at real, read_at real, published integer not null default 0);
-create table if not exists entries(
-    id text primary key, feed text not null, title text not null, listed_at real not null,
-    stage text not null check (stage in ('admitted', 'frozen', 'published')), content blob);
-create index if not exists waiting on entries(feed) where stage != 'published';
-create table if not exists keys(key text primary key, id text not null) without rowid;
-create index if not exists keys_by_id on keys(id);
-"""
-
 _PUBLISHED = "update entries set stage = 'published', content = null"
-
-
-@dataclass(frozen=True, slots=True)
-class FeedState:
-    """How a feed fares. `outcome` is `ok`, `unchanged`, `new` or the code of the last error."""
-
-    url: str
-    etag: str | None = None
-    last_modified: str | None = None
-    title: str = ""
-    outcome: str = "new"
-    detail: str = ""
-    failures: int = 0
-    next_poll: float = 0.0
-    polled_at: float | None = None
-    read_at: float | None = None
-    published: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,24 +36,11 @@ class Waiting:
 
 
 class FeedsState:
-    """Use it as a context manager; one process at a time may hold it for writing."""
+    """Use it as a context manager; one process at a time may hold it."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._lock = _exclusive_lock(folder / "feeds.lock")
-        self._file = folder / FILE_NAME
-        try:
-            self._db = sqlite3.connect(self._file, isolation_level=None)
-            self._db.execute("pragma journal_mode=wal")
-            # full: an id that Kafka has must not be forgotten by a power cut either; commits are few and batched.
-            self._db.execute("pragma synchronous=full")
-            self._db.executescript(_SCHEMA)
-        except sqlite3.Error as error:
-            self._lock.close()
-            raise StillhouseError(
-                f"{self._file} cannot be opened: {error}.",
-                action="Restore it, or move it away: every entry that feeds still list is then published again.",
-            ) from None
+        self._file = StateFile(folder)
+        self._db = self._file.db
 
     def __enter__(self) -> "FeedsState":
         return self
@@ -95,15 +48,14 @@ class FeedsState:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._db.close()
-        self._lock.close()
+        self._file.close()
 
     def feed(self, url: str) -> FeedState:
         return read_feed(self._db, url)
 
     def save_feed(self, feed: FeedState) -> None:
-        with self._transaction():
-            self._write_feed(feed)
+        with self._file.transaction():
+            write_feed(self._db, feed)
 
     def admit(self, feed: FeedState, entries: Sequence[Entry]) -> int:
         """Step 1, with the feed's new validators; returns how many entries are new.
@@ -113,8 +65,8 @@ class FeedsState:
         """
         new = 0
         assert feed.read_at is not None
-        with self._transaction():
-            self._write_feed(feed)
+        with self._file.transaction():
+            write_feed(self._db, feed)
             for entry in entries:
                 known = self._known(entry, feed.url)
                 identifier = known or self._new_id(entry)
@@ -145,7 +97,7 @@ class FeedsState:
     def freeze(self, articles: Iterable[Composed]) -> list[Composed]:
         """Step 2; returns those to send. One whose page names a story already known under another id is dropped."""
         fresh = []
-        with self._transaction():
+        with self._file.transaction():
             for article in articles:
                 if self._is_told_elsewhere(article):
                     self._db.execute(f"{_PUBLISHED} where id = ?", (article.id,))
@@ -159,13 +111,13 @@ class FeedsState:
 
     def confirm(self, feed_url: str, ids: Sequence[str]) -> None:
         """Step 3."""
-        with self._transaction():
+        with self._file.transaction():
             self._db.executemany(f"{_PUBLISHED} where id = ?", ((identifier,) for identifier in ids))
             self._db.execute("update feeds set published = published + ? where url = ?", (len(ids), feed_url))
 
     def forget_old(self) -> int:
         """Drop published ids that their feed, though read since, has not listed for KEEP_DAYS; returns how many."""
-        with self._transaction():
+        with self._file.transaction():
             old = self._db.execute(
                 "delete from entries where stage = 'published' and listed_at < "
                 "(select read_at from feeds where url = entries.feed) - ? returning id",
@@ -202,30 +154,6 @@ class FeedsState:
     def _learn(self, keys: Iterable[str], identifier: str) -> None:
         self._db.executemany("insert or ignore into keys values(?, ?)", ((key, identifier) for key in keys))
 
-    def _write_feed(self, feed: FeedState) -> None:
-        self._db.execute(
-            "insert into feeds values(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict(url) do update set "
-            "etag = excluded.etag, last_modified = excluded.last_modified, title = excluded.title, "
-            "outcome = excluded.outcome, detail = excluded.detail, failures = excluded.failures, "
-            "next_poll = excluded.next_poll, polled_at = excluded.polled_at, read_at = excluded.read_at",
-            tuple(getattr(feed, name) for name in FeedState.__dataclass_fields__),
-        )
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        try:
-            self._db.execute("begin immediate")
-            try:
-                yield
-            except BaseException:
-                self._db.execute("rollback")
-                raise
-            self._db.execute("commit")
-        except sqlite3.Error as error:
-            raise TransientError(
-                f"{self._file} cannot be written: {error}.", action="Free disk space, or mend its permissions."
-            ) from None
-
 
 def find(db: sqlite3.Connection, keys: Sequence[str]) -> str | None:
     """Id of the story that is known under one of `keys`; the most telling one decides."""
@@ -233,39 +161,6 @@ def find(db: sqlite3.Connection, keys: Sequence[str]) -> str | None:
         if row := db.execute("select id from keys where key = ?", (key,)).fetchone():
             return str(row[0])
     return None
-
-
-def read_feed(db: sqlite3.Connection, url: str) -> FeedState:
-    row = db.execute("select * from feeds where url = ?", (url,)).fetchone()
-    return FeedState(*row) if row else FeedState(url)
-
-
-@contextmanager
-def read_only(folder: Path) -> Iterator[sqlite3.Connection | None]:
-    """The state for commands that only look; None before the first run."""
-    file = folder / FILE_NAME
-    if not file.exists():
-        yield None
-        return
-    db = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
-    try:
-        yield db
-    finally:
-        db.close()
-
-
-def _exclusive_lock(file: Path) -> IO[str]:
-    """Held until closed; a killed process lets go of it."""
-    handle = file.open("w")
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        handle.close()
-        raise StillhouseError(
-            f"Another process reads feeds with the state in {file.parent}.",
-            action="Stop it, or give this one a STILLHOUSE_HOME of its own.",
-        ) from None
-    return handle
 
 
 def _folded(title: str) -> str:

@@ -7,7 +7,7 @@ from rich.table import Table
 
 from producers.feeds.check import FeedCheck
 from producers.feeds.schedule import SLOW_AFTER_FAILURES
-from producers.feeds.state import FeedState
+from producers.feeds.state_file import FeedState
 
 
 def print_check(found: FeedCheck) -> None:

@@ -19,7 +19,7 @@ import pytest
 from consumers.kafka import browser
 from core.settings import Settings
 from core.topics import RAW
-from producers.feeds.state import read_feed, read_only
+from producers.feeds.state_file import read_feed, read_only
 from tests.conftest import ROOT
 from tests.support.feed_server import feed_web
 from tests.support.feed_sites import Sites

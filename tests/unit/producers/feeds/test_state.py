@@ -7,7 +7,8 @@ import pytest
 from core.errors import StillhouseError, TransientError
 from producers.feeds.compose import Composed
 from producers.feeds.entry import Entry
-from producers.feeds.state import KEEP_DAYS, FeedsState, FeedState, find, read_only
+from producers.feeds.state import KEEP_DAYS, FeedsState, find
+from producers.feeds.state_file import FeedState, read_only
 
 FEED = "https://example.org/feed"
 DAY = 86_400.0

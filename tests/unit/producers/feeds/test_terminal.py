@@ -4,7 +4,7 @@ from producers.feeds.check import CheckedEntry, FeedCheck
 from producers.feeds.compose import Draft, compose
 from producers.feeds.entry import Entry
 from producers.feeds.html_text import one_line
-from producers.feeds.state import FeedState
+from producers.feeds.state_file import FeedState
 from producers.feeds.terminal import print_check, print_status
 
 NASTY = "[red]Sale[/red] \x1b[31m\x1b]0;owned\x07 & more\r\nnext [/bold]"
