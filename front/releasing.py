@@ -32,12 +32,19 @@ def release(
     as_json: Json = False,
 ) -> None:
     """Release a trained candidate if it is no worse than the active version and reaches its bars."""
+    from core.commerce import COMMERCE
+    from core.errors import PackageError
     from core.settings import load_settings
     from offline.candidates import candidate_of
     from offline.release import release as release_candidate
     from offline.training.corpus import Source
     from offline.transfer import companion
 
+    if name == COMMERCE:
+        raise PackageError(
+            "The commerce heads have no bars: a person reads the candidate's card and decides.",
+            action="See docs/filters.md, The commerce heads.",
+        )
     settings = load_settings()
     files: tuple[Source, ...] = ()
     if labels:
@@ -156,12 +163,14 @@ def _announce(settings: "Settings", activated: "Activated | None") -> bool:
 
 
 def _announce_all(settings: "Settings") -> None:
+    from core.commerce import COMMERCE
     from core.inventory import activation
     from core.package import MANIFEST, sha256_file
     from core.releases import find_package
     from producers.releases import Release, announce
 
-    named = activation(settings.filters).filters
+    active = activation(settings.filters)
+    named = {**active.filters, COMMERCE: active.commerce}
     found = [(name, version, find_package(settings.filters, name, version)) for name, version in named.items()]
     asyncio.run(announce(settings, [Release(name, v, sha256_file(folder / MANIFEST)) for name, v, folder in found]))
 
