@@ -30,8 +30,8 @@ PAGE_LIMITS = Limits(wire_bytes=3 << 20, decoded_bytes=4 << 20, total_sec=20.0)
 async def bounded_body(stream: AsyncIterator[bytes], headers: httpx.Headers, limits: Limits) -> bytes:
     """The decoded body; stops reading at the first byte past a limit, before or after decompression."""
     declared = headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > limits.wire_bytes:
-        raise FetchError("too_large", f"{int(declared)} bytes announced, the limit is {limits.wire_bytes}")
+    if declared.isdecimal() and int(declared[:18]) > limits.wire_bytes:
+        raise FetchError("too_large", f"{declared:.18} bytes announced, the limit is {limits.wire_bytes}")
     decoder = _decoder(headers.get("content-encoding", ""))
     body = bytearray()
     wire_bytes = 0

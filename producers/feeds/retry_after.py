@@ -12,7 +12,7 @@ def retry_after_sec(value: str | None, now: float | None = None) -> float | None
     if not value:
         return None
     text = value.strip()
-    if text.isdigit():
+    if text.isdecimal():
         wait_sec = float(text[:12])
     else:
         try:

@@ -124,6 +124,7 @@ async def test_retry_after_is_carried(web):
         ("soon", None),
         ("30", 30),
         ("-5", None),
+        ("²", None),
         ("9999999999999999", 86_400),
         ("Tue, 24 Nov 2026 12:00:30 GMT", 30),
         ("Tue, 24 Nov 2020 12:00:30 GMT", 0),
