@@ -12,7 +12,7 @@ from core.spec import FilterSpec
 Result = Mapping[str, Any]
 
 REJECTED = {
-    "commerce": "The commerce head took it for an offer: it sells rather than reports.",
+    "commerce": "It sells rather than reports, by its embedding or, where that was in doubt, as read.",
     "duplicate": "The same text came before under another id.",
     "consent_wall": "The text is that of a consent wall, not of the article.",
     "paywall": "The text is that of a paywall, not of the article.",
