@@ -1,4 +1,4 @@
-"""`stillhouse bench engine|stream|overhead`: every ratio is taken within one run, as a median over repeats."""
+"""`stillhouse bench`: every ratio is taken within one run, as a median over repeats where a round is short."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -41,7 +41,6 @@ def stream(
     as_json: Json = False,
     articles: Articles = None,
     count: Annotated[int, typer.Option(min=8, help="Articles.")] = 400,
-    typical: Annotated[int, typer.Option(min=0, help="Articles for the typical path; 0 leaves it out.")] = 0,
     check_gates: Annotated[bool, typer.Option("--check-gates", help="What the gates cost in recall.")] = False,
     repeats: Annotated[int, typer.Option(min=1, help="Rounds; medians are reported.")] = 3,
     compare: Annotated[
@@ -54,7 +53,7 @@ def stream(
     from benchmarks.stream import StreamPlan, measure_stream
     from core.settings import load_settings
 
-    plan = StreamPlan(load_articles(articles, count), repeats, typical, check_gates)
+    plan = StreamPlan(load_articles(articles, count), repeats, check_gates)
     if compare:
         from benchmarks.observing import measure_cost
         from benchmarks.report import print_cost
@@ -62,6 +61,24 @@ def stream(
         _print(measure_cost(load_settings(), plan, compare), print_cost, as_json)
         return
     _print(measure_stream(load_settings(), plan), print_stream, as_json)
+
+
+@bench.command()
+def batch(
+    as_json: Json = False,
+    articles: Articles = None,
+    count: Annotated[int, typer.Option(min=8, help="Articles.")] = 3_600,
+    typical: Annotated[int, typer.Option(min=2, help="Articles for the typical path, which is slow.")] = 32,
+    check_gates: Annotated[bool, typer.Option(help="Score all without gates, too: what the gates cost.")] = True,
+) -> None:
+    """A whole batch through the stream: time, ratio to the typical path, share of closed filters and their cost."""
+    from benchmarks.articles import load_articles
+    from benchmarks.batch import BatchPlan, measure_batch
+    from benchmarks.report import print_batch
+    from core.settings import load_settings
+
+    plan = BatchPlan(load_articles(articles, count), typical, check_gates)
+    _print(measure_batch(load_settings(), plan), print_batch, as_json)
 
 
 @bench.command()
@@ -77,6 +94,25 @@ def overhead(
     from core.settings import load_settings
 
     _print(measure_overhead(load_settings(), count, repeats, kafka), print_overhead, as_json)
+
+
+@bench.command()
+def quality(
+    as_json: Json = False,
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Labelled articles; default: ../shared/data.")
+    ] = None,
+    count: Annotated[int, typer.Option(min=20, help="Held-out articles.")] = 1_000,
+) -> None:
+    """Rank correlation of every filter with held-out labels, against fp32 torch; exit 1 if they are .01 apart."""
+    from benchmarks.quality import measure_quality
+    from benchmarks.report import print_quality
+    from core.settings import load_settings
+
+    result = measure_quality(load_settings(), data, count)
+    _print(result, print_quality, as_json)
+    if not result["within"]:
+        raise typer.Exit(1)
 
 
 def _print(result: dict[str, Any], show: Any, as_json: bool) -> None:

@@ -34,17 +34,7 @@ def print_stream(result: dict[str, Any]) -> None:
     share = result["stream_share_of_cascade"]
     console.print(f"stream:        {result['stream_articles_per_sec']} articles/s, {share:.1%} of the cascade alone")
     console.print(f"peak memory of the process: {result['peak_memory_mb']} MB")
-    gates = result["gates"]
-    console.print(f"gates closed {gates['closed_share']:.1%} of all (article, filter) pairs")
-    for name, recall in gates.get("recall_against_no_gate", {}).items():
-        console.print(
-            f"  {name}: {recall:.1%} of {gates['relevant_without_gates'][name]} relevant articles were scored"
-        )
-    if typical := result.get("typical"):
-        rate, times = typical["articles_per_sec"], typical["stream_times_typical"]
-        console.print(
-            f"typical path on {typical['articles']} articles: {rate} articles/s; the stream is {times} times it"
-        )
+    _print_gates(console, result["gates"])
 
 
 def print_cost(result: dict[str, Any]) -> None:
@@ -58,6 +48,39 @@ def print_cost(result: dict[str, Any]) -> None:
         f"{result['cost']:.2%} of the stream's {result['stream_us_per_article'] / 1000:.1f} ms per article; "
         f"{result['cost_at_most']:.2%} at most"
     )
+
+
+def print_batch(result: dict[str, Any]) -> None:
+    """`bench batch`."""
+    console = Console()
+    console.print(f"{result['processor']}; {result['articles']} articles, {result['filters']} filters")
+    console.print(f"through the stream: {result['seconds']} s, {result['articles_per_sec']} articles/s")
+    parts = ", ".join(f"{name} {ms} ms" for name, ms in result["ms_per_article"].items())
+    console.print(f"of an article, both alone: {parts}")
+    for typical in result["typical"]:
+        console.print(
+            f"typical path at {typical['tokens']} tokens, {result['typical_articles']} articles: "
+            f"{typical['articles_per_sec']} articles/s; the stream is {typical['times']} times it"
+        )
+    _print_gates(console, result["gates"])
+
+
+def _print_gates(console: Console, gates: dict[str, Any]) -> None:
+    console.print(f"gates closed {gates['closed_share']:.1%} of all (article, filter) pairs")
+    for name, recall in gates.get("recall_against_no_gate", {}).items():
+        relevant = gates["relevant_without_gates"][name]
+        console.print(f"  {name}: {recall:.1%} of {relevant} relevant articles were scored")
+
+
+def print_quality(result: dict[str, Any]) -> None:
+    """`bench quality`."""
+    table = Table("filter", "articles", result["engine"], "fp32 torch", "apart")
+    for row in result["filters"]:
+        table.add_row(row["filter"], str(row["articles"]), *(f"{row[key]:.4f}" for key in ("served", "fp32", "apart")))
+    console = Console()
+    console.print("rank correlation (Spearman) of the weighted score with the labels of held-out articles")
+    console.print(table)
+    console.print(f"{'all within' if result['within'] else 'not all within'} {result['bound']}")
 
 
 def print_overhead(result: dict[str, Any]) -> None:

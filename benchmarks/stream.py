@@ -11,8 +11,6 @@ from typing import Any
 
 import orjson
 
-from benchmarks.engine import trunk_of
-from benchmarks.typical import TypicalPath
 from consumers.embedded import embedded_broker
 from consumers.kafka import browser
 from consumers.runtime import open_stream, prepare_topics
@@ -23,14 +21,12 @@ from core.errors import StillhouseError
 from core.jsonl import Line
 from core.messages import Scored, encode
 from core.settings import Settings
-from core.text import model_text
 from core.topics import DEAD, REJECTED, SCORED
 from front.demo import own_machine
 from models.registry import load_cascade
 from models.score_file import score_lines
 from models.scorer import HeadScorer
 from models.text_engine import TextEngine
-from models.weights import base_model
 from producers.publish import publish_lines, raw_producer
 
 _OUTCOMES = (SCORED, REJECTED, DEAD)
@@ -41,11 +37,10 @@ WARM_UP = 64
 
 @dataclass(frozen=True)
 class StreamPlan:
-    """`typical`: articles for the typical path, 0 leaves it out. `check_gates` runs a second time without gates."""
+    """`check_gates` runs a second time without gates."""
 
     articles: Sequence[Article]
     repeats: int
-    typical: int = 0
     check_gates: bool = False
 
 
@@ -72,10 +67,8 @@ def measure_stream(settings: Settings, plan: StreamPlan) -> dict[str, Any]:
         streamed.append(passed.seconds)
         records = passed.records
     result = _summary(plan, alone, streamed, records)
-    if plan.typical:
-        result["typical"] = _typical(settings, cascade, plan, statistics.median(streamed))
     if plan.check_gates:
-        result["gates"] |= _gate_cost(cascade, lines, records)
+        result["gates"] |= gate_cost(cascade, lines, records)
     return result
 
 
@@ -158,24 +151,7 @@ def _summary(
     }
 
 
-def _typical(settings: Settings, cascade: Cascade, plan: StreamPlan, stream_sec: float) -> dict[str, Any]:
-    """The typical path on a sample, in the same run: every filter on every article."""
-    adapter, max_tokens = trunk_of(settings, cascade)
-    path = TypicalPath(base_model(settings).path, adapter, max_tokens)
-    sample = plan.articles[:: max(1, len(plan.articles) // plan.typical)][: plan.typical]
-    texts = [model_text(article) for article in sample]
-    path.score(texts[:4])
-    started = time.perf_counter()
-    path.score(texts)
-    per_article = (time.perf_counter() - started) / len(texts) * len(cascade.packages)
-    return {
-        "articles": len(texts),
-        "articles_per_sec": round(1 / per_article, 4),
-        "stream_times_typical": round(per_article * len(plan.articles) / stream_sec, 1),
-    }
-
-
-def _gate_cost(cascade: Cascade, lines: Sequence[Line], records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def gate_cost(cascade: Cascade, lines: Sequence[Line], records: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """What the gates cost: of the articles that a filter finds relevant without gates, the share it still scores."""
     gated = {record["id"]: record["filters"] for record in records}
     relevant: Counter[str] = Counter()

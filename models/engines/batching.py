@@ -55,6 +55,20 @@ def plan(lengths: Sequence[int], budget: TokenBudget) -> Iterator[Batch]:
             yield Batch(tuple(places[first : first + rows]), padded)
 
 
+def pack(lengths: Sequence[int], tokens: int) -> Iterator[tuple[int, ...]]:
+    """Places of the sequences that lie one after another in a pass of `tokens`, each padded to its own length."""
+    pass_, used = list[int](), 0
+    for place in sorted(range(len(lengths)), key=lambda place: -lengths[place]):
+        room = padded_length(lengths[place])
+        if pass_ and used + room > tokens:
+            yield tuple(pass_)
+            pass_, used = [], 0
+        pass_.append(place)
+        used += room
+    if pass_:
+        yield tuple(pass_)
+
+
 def run(sequences: Sequence[TokenIds], budget: TokenBudget, width: int, compute: Compute) -> States:
     """All states in the order of `sequences`."""
     states = np.empty((len(sequences), width), dtype=np.float32)

@@ -39,9 +39,9 @@ def scorer_engine(choice: EngineChoice, weights: GemmaWeights, max_tokens: int, 
 
             return openvino_gemma(weights, max_tokens, machine, cache=graphs)
         case "cuda":
-            from models.engines.torch_gemma import TorchGemma
+            from models.engines.torch_packed import PackedGemma
 
-            return TorchGemma(weights, max_tokens, "bf16", "cuda", compiled=True)
+            return PackedGemma(weights, max_tokens)
         case _:
             from models.engines.torch_gemma import TorchGemma
 

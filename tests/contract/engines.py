@@ -12,6 +12,7 @@ from models.engines.openvino_gemma import openvino_gemma
 from models.engines.protocol import Engine
 from models.engines.torch_bert import TorchBert
 from models.engines.torch_gemma import TorchGemma
+from models.engines.torch_packed import PackedGemma
 from models.processor import processor
 
 ScorerFactory = Callable[[Path, Path | None, int], Engine]
@@ -24,8 +25,13 @@ def openvino_scorer(number_type: str) -> ScorerFactory:
     return lambda base, adapter, tokens: openvino_gemma(GemmaWeights(base, adapter), tokens, processor(), number_type)
 
 
-def torch_scorer(number_type: str, compiled: bool = False) -> ScorerFactory:
-    return lambda base, adapter, tokens: TorchGemma(GemmaWeights(base, adapter), tokens, number_type, compiled=compiled)
+def torch_scorer(number_type: str) -> ScorerFactory:
+    return lambda base, adapter, tokens: TorchGemma(GemmaWeights(base, adapter), tokens, number_type)
+
+
+def packed_scorer(pass_tokens: int) -> ScorerFactory:
+    """The GPU's engine on the CPU."""
+    return lambda base, adapter, tokens: PackedGemma(GemmaWeights(base, adapter), tokens, "f32", "cpu", pass_tokens)
 
 
 SCORERS = [

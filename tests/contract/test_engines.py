@@ -6,7 +6,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.contract.engines import ENCODERS, SCORERS
+from tests.contract.engines import ENCODERS, SCORERS, packed_scorer
 from tests.support.tiny_models import GEMMA, write_adapter, write_bert, write_gemma
 
 MAX_TOKENS = 80
@@ -50,7 +50,7 @@ def peft_states(gemma):
     return states
 
 
-@pytest.mark.parametrize(("make", "tolerance"), SCORERS)
+@pytest.mark.parametrize(("make", "tolerance"), [*SCORERS, pytest.param(packed_scorer(160), 2e-4, id="packed")])
 def test_scorer_equals_transformers_with_peft(make, tolerance, gemma, peft_states):
     rows = sequences(LENGTHS)
     states, expected = make(*gemma, MAX_TOKENS).states(rows), peft_states(rows)

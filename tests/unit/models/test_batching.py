@@ -1,3 +1,4 @@
+import itertools
 import json
 import logging
 
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.settings import PROJECT
-from models.engines.batching import TokenBudget, padded_length, plan, run
+from models.engines.batching import TokenBudget, pack, padded_length, plan, run
 
 lengths = st.lists(st.integers(1, 512), max_size=200)
 
@@ -19,6 +20,15 @@ def test_every_sequence_is_in_one_batch_of_its_own_length(found):
     for batch in batches:
         assert {padded_length(found[place]) for place in batch.places} == {batch.padded}
         assert len(batch.places) * batch.padded <= 2048 or len(batch.places) == 1
+
+
+@given(st.lists(st.integers(1, 512), max_size=80), st.sampled_from([512, 1024, 8192]))
+def test_packed_sequences_fill_passes_and_each_is_in_one(found, tokens):
+    passes = list(pack(found, tokens))
+    assert sorted(place for places in passes for place in places) == list(range(len(found)))
+    used = [sum(padded_length(found[place]) for place in places) for places in passes]
+    assert all(one <= tokens for one in used)
+    assert all(one + following > tokens for one, following in itertools.pairwise(used)), "none has room for the next"
 
 
 def test_padding_stays_below_12_percent_on_the_sample_articles():
