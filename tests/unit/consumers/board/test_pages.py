@@ -12,7 +12,7 @@ from core import topics
 from core.article import Article
 from core.messages import Rejected
 from core.settings import Settings
-from tests.support.board_records import record, scored
+from tests.support.board_records import articles, record, scored, stream
 from tests.unit.consumers.board.conftest import client_of
 
 NASTY = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
@@ -123,6 +123,17 @@ async def test_the_flow_page_without_a_broker(client: httpx.AsyncClient):
     assert "Kafka is away" in page
     assert "not running" in page
     assert "articles.scored" in page
+
+
+@pytest.mark.parametrize(("count", "known"), [(300, False), (1_500, True)], ids=["few labels", "enough labels"])
+async def test_quality_has_columns_once_there_are_figures(pages: Pages, count: int, known: bool):
+    pages.follower.writer.apply(list(stream(articles(count), seed=5)))
+    async with client_of(pages) as client:
+        page = (await client.get("/flow")).text
+    assert ("Top found</th>" in page) == known
+    assert ("Figures</th>" in page) != known
+    assert re.search(r"after \d+ more label", page) or known
+    assert bool(re.search(r"<small>\d\.\d\d to \d\.\d\d</small>", page)) == known
 
 
 async def test_a_search_that_takes_too_long_is_stopped(filled: Pages, client: httpx.AsyncClient):
