@@ -4,14 +4,15 @@ import numpy as np
 import orjson
 import pytest
 
-from core.article import Article
+from core.article import Article, decode_article
 from core.cascade import ScorerInput
 from core.claims import MemoryClaims
 from core.commerce import probability
-from core.errors import PackageError
+from core.errors import PackageError, RefusedRecord
 from core.messages import Rejected
 from core.package import load_package
 from core.text import model_text
+from models.engines.openvino_runtime import CompiledGraph
 from models.registry import ReleaseLoader, load_cascade
 from tests.support.release import (
     Widths,
@@ -32,7 +33,7 @@ ARTICLES = [
 
 def records(cascade, articles):
     """Records by id, through every step of the cascade."""
-    gated = cascade.embed(cascade.prepare(articles, MemoryClaims()))
+    gated = cascade.embed([item for item in cascade.prepare(articles, MemoryClaims()) if isinstance(item, Article)])
     judged = [cascade.judge(item) for item in gated]
     outcomes = cascade.score([item for item in judged if not isinstance(item, Rejected)])
     return {outcome.scored.article.id: outcome.scored.to_bytes() for outcome in outcomes}
@@ -196,3 +197,38 @@ def test_odd_texts_are_scored(tmp_path, text):
     (raw,) = models.scorer.score([ScorerInput(text, vector, ("demo",))])
     assert np.isfinite(vector).all()
     assert np.isfinite(raw["demo"]).all()
+
+
+@pytest.mark.parametrize("engine", ["openvino", "torch"])
+def test_odd_records_are_scored_or_rejected_with_a_reason(tmp_path, engine):
+    """From the bytes of articles.raw on, beside an ordinary article that does not notice."""
+    cascade = load_cascade(tiny_settings(tmp_path).model_copy(update={"engine": engine}), gates=False)
+    texts = {"ordinary": "Some words on the river and its people.", "one-letter": "x", "emoji": "\U0001f600" * 500,
+             "almost-1-MiB": "й" * 520_000, "control": "\x00\x01", "lines": "a\n\n" * 400}  # fmt: skip
+    odd = [decode_article(orjson.dumps({"id": name, "title": "", "text": text})) for name, text in texts.items()]
+    with pytest.raises(RefusedRecord, match="content"):
+        decode_article(orjson.dumps({"id": "spaces", "title": "", "text": " " * 1000}))
+    prepared = cascade.prepare(odd, MemoryClaims())
+    rejected = {item.article.id: item.reason for item in prepared if isinstance(item, Rejected)}
+    assert rejected == dict.fromkeys(("one-letter", "emoji", "control"), "too_short")
+    assert set(records(cascade, odd)) == {"ordinary", "almost-1-MiB", "lines"}
+    assert records(cascade, odd)["ordinary"] == records(cascade, odd[:1])["ordinary"]
+
+
+def test_exhausted_memory_halves_a_batch_of_the_real_engine(tmp_path, distinct, monkeypatch, caplog):
+    """The same bytes come out, and the log says what happened."""
+    cascade = load_cascade(tiny_settings(tmp_path).model_copy(update={"engine": "openvino"}), gates=False)
+    whole = records(cascade, distinct)
+    run = CompiledGraph.__call__
+
+    def exhausted(graph, inputs):
+        if len(inputs["embeddings"]) > 1:
+            raise MemoryError("could not allocate")
+        return run(graph, inputs)
+
+    monkeypatch.setattr(CompiledGraph, "__call__", exhausted)
+    cascade.models.encoder.forget()
+    cascade.models.scorer.forget()
+    with caplog.at_level(logging.WARNING):
+        assert records(cascade, distinct) == whole
+    assert "going on in halves: could not allocate" in caplog.text
