@@ -84,8 +84,9 @@ def demo(
     from core.settings import load_settings
     from models.prepare import prepare_weights
 
-    started, settings = time.perf_counter(), load_settings()
+    settings = load_settings()
     prepare_weights(settings)
+    started = time.perf_counter()
     if loop:
         from front.demo_loop import show_loop
 
