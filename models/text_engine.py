@@ -1,6 +1,7 @@
 """Texts to vectors, through whichever engine runs the model: one embedding, or one state of the trunk, per text."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 Tokenise = Callable[[list[str]], Sequence[TokenIds]]
+
+_background = ThreadPoolExecutor(1, thread_name_prefix="tokenizer")
+"""Tokenisers are read while graphs load and Kafka's groups form: they take most of the time until the first article."""
 
 
 class TextEngine:
@@ -45,26 +49,34 @@ class TextEngine:
 
 def load_encoder(engine: Engine, folder: Path, ref: EncoderRef) -> TextEngine:
     """The encoder of `folder`. Prefix and length limit are pinned in the manifests: both change every embedding."""
-    tokenizer = load_tokenizer(folder)
-    tokenizer.enable_truncation(ref.max_tokens)
+    loading = _background.submit(load_tokenizer, folder, ref.max_tokens)
 
     def tokenise(texts: list[str]) -> list[list[int]]:
-        return [encoding.ids for encoding in tokenizer.encode_batch_fast([ref.prefix + text for text in texts])]
+        encodings = loading.result().encode_batch_fast([ref.prefix + text for text in texts])
+        return [encoding.ids for encoding in encodings]
 
     return TextEngine(engine, tokenise)
 
 
 def load_trunk(engine: Engine, base: Path, max_tokens: int) -> TextEngine:
     """A language model with its adapter: texts to states of their last token."""
-    tokenizer = load_tokenizer(base)
-    return TextEngine(engine, lambda texts: [token_ids(tokenizer, text, max_tokens) for text in texts])
+    loading = _background.submit(load_tokenizer, base)
+
+    def tokenise(texts: list[str]) -> list[list[int]]:
+        tokenizer = loading.result()
+        return [token_ids(tokenizer, text, max_tokens) for text in texts]
+
+    return TextEngine(engine, tokenise)
 
 
-def load_tokenizer(folder: Path) -> "Tokenizer":
-    """Without padding and truncation."""
+def load_tokenizer(folder: Path, max_tokens: int | None = None) -> "Tokenizer":
+    """Without padding; longer texts are cut where `max_tokens` is given."""
     from tokenizers import Tokenizer
 
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.no_padding()
-    tokenizer.no_truncation()
+    if max_tokens is None:
+        tokenizer.no_truncation()
+    else:
+        tokenizer.enable_truncation(max_tokens)
     return tokenizer
