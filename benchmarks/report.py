@@ -60,7 +60,8 @@ def print_batch(result: dict[str, Any]) -> None:
     for typical in result["typical"]:
         console.print(
             f"typical path at {typical['tokens']} tokens, {result['typical_articles']} articles: "
-            f"{typical['articles_per_sec']} articles/s; the stream is {typical['times']} times it"
+            f"{typical['articles_per_sec']} articles/s; the stream is {typical['times']} times it, "
+            f"{typical['times_by_cpu_time']} times by CPU time"
         )
     _print_gates(console, result["gates"])
 
