@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+from consumers.app import LANES
+from consumers.status import read_status
 from core.topics import RAW, REJECTED, SCORED
 from tests.chaos.fleet import Fleet
 from tests.support.kafka import article, lag, publish, read
@@ -45,6 +47,15 @@ async def test_memory_stays_flat_over_20_000_articles(broker, stream_settings):
     assert max(settled) < settled[0] + 60
 
 
+async def all_work(settings, fleet) -> None:
+    """As an orchestrator does, wait until the one that was restarted works before the next."""
+    while True:
+        stages = [stage for stage in (await read_status(settings, 0)).stages if stage.stage in fleet.stages]
+        if all(stage.consumers == fleet.size * LANES for stage in stages):
+            return
+        await asyncio.sleep(0.5)
+
+
 @pytest.mark.chaos
 @pytest.mark.timeout(600)
 async def test_a_rolling_restart_under_load(broker, stream_settings):
@@ -65,12 +76,13 @@ async def test_a_rolling_restart_under_load(broker, stream_settings):
     with Fleet(settings, 3, random.Random(0), stages=("screen", "score"), pause_sec=0.5) as fleet:
         stop = asyncio.Event()
         feed = asyncio.create_task(steady(stop))
-        await asyncio.sleep(10)  # the first workers load
+        await all_work(settings, fleet)
         await asyncio.sleep(20)
         restarting.append(time.time() * 1000)
         for index in range(fleet.size):
             await fleet.drain(index)
-            await asyncio.sleep(5)
+            await all_work(settings, fleet)
+            await asyncio.sleep(2)
         restarting.append(time.time() * 1000)
         stop.set()
         await feed
