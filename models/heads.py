@@ -75,6 +75,15 @@ class Perceptron:
         """[n, outputs] of [n, inputs], each row as if it came alone."""
         return np.stack([self(row) for row in x]) if len(x) else np.zeros((0, self.outputs), dtype=np.float32)
 
+    def rescaled(self, scale: Vector, shift: Vector) -> "Perceptron":
+        """The head whose outputs are scale * y + shift. Args: scale, shift: [outputs]."""
+        return replace(
+            self,
+            skip=self.skip * scale[:, None],
+            bias=self.bias * scale + shift,
+            out=self.out * scale[:, None],
+        )
+
     def save(self, path: Path) -> None:
         save_file({name: np.ascontiguousarray(getattr(self, name)) for name in _NAMES}, path)
 

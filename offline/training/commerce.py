@@ -15,8 +15,8 @@ from core.commerce import CommerceThresholds
 from models.heads import Perceptron
 from offline.calibration import out_of_fold
 from offline.dataset import Array
-from offline.training.linear import Standard, apply, blend, fit_ridge
-from offline.training.networks import fit_networks
+from offline.training.linear import Standard, apply, fit_ridge
+from offline.training.networks import fit_degrees
 
 COMMERCE_AT = 6.0
 _JOURNALISM_BELOW = 4.0
@@ -27,7 +27,6 @@ _DOUBTED = 0.98
 _WRONGLY_REJECTED = 0.01
 """Share of other articles that the reading may reject when its threshold is set; the bar on new articles is .02."""
 _LEAST_CONFIRMED = 0.2
-_SEEDS = 4
 _READING_ALPHA = 0.3
 
 
@@ -77,7 +76,7 @@ def fit_commerce(data: CommerceData) -> CommerceFit:
     """
     known = np.concatenate([data.train, data.val])
     logits = out_of_fold(
-        len(known), lambda fit, rest: apply(_embedding_head(data, known[fit], 2), data.embeddings[known[rest]])[:, 0]
+        len(known), lambda fit, rest: apply(_embedding_head(data, known[fit]), data.embeddings[known[rest]])[:, 0]
     )
     slope, shift = platt(logits, data.positive[known])
     probability = np.round(_sigmoid(slope * logits + shift), 3)
@@ -89,7 +88,7 @@ def fit_commerce(data: CommerceData) -> CommerceFit:
         doubted_at=doubted_at,
         confirmed_at=confirming_threshold(probabilities(reading, data.features[data.val])),
     )
-    embedding = _rescale(_embedding_head(data, known, _SEEDS), slope, shift)
+    embedding = _as_probability(_embedding_head(data, known), logits, positive)
     figures = {
         "embedding_out_of_fold": {
             "commerce_rejected": float((probability >= thresholds.rejected_at)[positive].mean()),
@@ -184,7 +183,7 @@ def _reading_head(data: CommerceData) -> Perceptron:
     features, train = data.features, data.train
     head = fit_ridge(Standard.of(features[train]), features[train], data.degree[train, None], data.weights[train],
                      _READING_ALPHA)  # fmt: skip
-    return _rescale(head, *platt(apply(head, features[data.val])[:, 0], data.positive[data.val]))
+    return _as_probability(head, apply(head, features[data.val])[:, 0], data.positive[data.val])
 
 
 def _sigmoid(logits: Array) -> Array:
@@ -195,18 +194,11 @@ def _down(value: float) -> float:
     return float(np.floor(value * 1000) / 1000)
 
 
-def _rescale(head: Perceptron, slope: float, shift: float) -> Perceptron:
-    scaled = blend([(head, slope)])
-    return Perceptron(
-        center=scaled.center,
-        scale=scaled.scale,
-        skip=scaled.skip,
-        bias=(scaled.bias + np.float32(shift)).astype(np.float32),
-        hidden=scaled.hidden,
-        hidden_bias=scaled.hidden_bias,
-        out=scaled.out,
-    )
+def _embedding_head(data: CommerceData, rows: NDArray[np.int64]) -> Perceptron:
+    return fit_degrees(data.embeddings[rows], data.degree[rows], data.weights[rows])
 
 
-def _embedding_head(data: CommerceData, rows: NDArray[np.int64], seeds: int) -> Perceptron:
-    return fit_networks(data.embeddings[rows], data.degree[rows], data.weights[rows], seeds)
+def _as_probability(head: Perceptron, logits: Array, positive: NDArray[np.bool_]) -> Perceptron:
+    """The head whose output's sigmoid is a probability, by its logits on articles that it has not seen."""
+    slope, shift = platt(logits, positive)
+    return head.rescaled(np.array([slope], dtype=np.float32), np.array([shift], dtype=np.float32))

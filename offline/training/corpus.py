@@ -71,8 +71,8 @@ def load_library(
     sides = split(ids, near_duplicate_groups(embeddings), strata, seed, fixed)
     if empty := {"train", "val", "test"} - set(sides.values()):
         raise DatasetError(
-            f"{len(ids)} articles leave the {' and the '.join(sorted(empty))} side of the split empty: they are too few, "
-            "or near-duplicates of each other.",
+            f"{len(ids)} articles leave the {' and the '.join(sorted(empty))} side of the split empty: they are too "
+            "few, or near-duplicates of each other.",
             action="Label more articles that differ.",
         )
     return Library(

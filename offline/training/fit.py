@@ -21,12 +21,12 @@ from offline.dataset import Array
 from offline.metrics import ranking
 from offline.predictions import Learned
 from offline.training.linear import Standard, apply, blend, fit_logistic, fit_ridge, on_columns, stack
+from offline.training.networks import fit_scores
 from offline.training.targets import weighted_scores
 
-_ALPHAS = (0.1, 0.3, 1.0, 3.0)
+_ALPHA = 1.0
 _PROBE_ALPHA = 0.1
 _PROBE_C = 0.02
-_ENCODER_SHARES = (0.0, 0.15, 0.3, 0.5)
 _MIN_BAND = 40
 _POSITIVE_WEIGHT = 4.0
 """Relevant articles in the gate's loss: a miss costs more than a needless pass."""
@@ -133,18 +133,16 @@ def _candidates(data: FilterData, joint: Perceptron | None) -> Iterator[tuple[st
     if not width:
         yield "encoder ridge", floor
         return
-    bases = [
-        (f"ridge {alpha:g}", fit_ridge(standard, data.features[train], data.truth[train], data.weights[train], alpha))
-        for alpha in _ALPHAS
-    ]
+    rows = (data.features[train], data.truth[train], data.weights[train])
+    networks, ridge = fit_scores(standard, *rows), fit_ridge(standard, *rows, _ALPHA)
+    yield "ridge", ridge
+    yield "networks", networks
+    both = blend([(networks, 0.5), (ridge, 0.5)])
+    yield "networks + ridge", both
+    yield "networks + ridge, .15 of encoder ridge", blend([(both, 0.85), (floor, 0.15)])
     if joint is not None:
         moved = on_columns(joint, standard, slice(0, data.features.shape[1]))
-        bases.append(("joint", moved))
-        bases.append(("joint + ridge", blend([(moved, 0.5), (bases[2][1], 0.5)])))
-    for name, head in bases:
-        for share in _ENCODER_SHARES:
-            label = f"{name}, {share:g} of encoder ridge" if share else name
-            yield label, blend([(head, 1 - share), (floor, share)])
+        yield "networks + joint", blend([(networks, 0.5), (moved, 0.5)])
 
 
 def _unseen_weighted(data: FilterData, val_raw: Array) -> Array:

@@ -10,6 +10,7 @@ from offline.training.commerce import CommerceData, certain_threshold, confirmin
 from offline.training.features import FeatureCache
 from offline.training.fit import FilterData, fit_filter
 from offline.training.linear import Standard, apply, blend, fit_ridge, on_columns, stack
+from offline.training.networks import Recipe, fit_scores
 from tests.unit.offline.tiny_gemma import tiny_spec
 
 
@@ -198,3 +199,16 @@ def test_features_are_computed_once_and_survive_a_kill(tmp_path: Path) -> None:
     found = again.vectors(articles, lambda *_: None)
     assert found[:, 0].tolist() == list(map(float, range(600)))
     assert not set(asked) & set(done), "what was saved is not computed again"
+
+
+def test_networks_see_what_a_line_cannot(rng: np.random.Generator) -> None:
+    """Two scores on different scales, one of them the product of two features."""
+    x = rng.normal(size=(1500, 6)).astype(np.float32)
+    y = np.stack([4 + 3 * x[:, 0] * x[:, 1], 2 + x[:, 2]], axis=1)
+    standard = Standard.of(x[:1000])
+    recipe = Recipe(units=32, dropout=(0.0, 0.1), weight_decay=0.01, epochs=60, learning_rate=5e-3, seeds=2)
+    found = apply(fit_scores(standard, x[:1000], y[:1000], np.ones(1000), recipe), x[1000:])
+    line = apply(fit_ridge(standard, x[:1000], y[:1000], np.ones(1000), 0.01), x[1000:])
+    error, linear = (np.abs(guess - y[1000:]).mean(0) for guess in (found, line))
+    assert error[0] < 0.5 * linear[0]
+    assert error[1] < 0.5
