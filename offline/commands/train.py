@@ -122,7 +122,7 @@ def _train_one(
 def _train_trunk(settings: "Settings", trunk: str, data: Path, out: Path | None) -> dict[str, Any]:
     from core.inventory import TRUNKS
     from core.releases import find_package
-    from offline.training.pipeline import train_set
+    from offline.training.trunk_set import train_set
 
     trunk_name, _, version = trunk.partition("/")
     folder = find_package(settings.filters, f"{TRUNKS}/{trunk_name}", version)
@@ -135,9 +135,8 @@ def _sources(settings: "Settings", folder: Path, files: tuple[Path | None, Path 
     from core.spec import load_spec
     from offline.candidates import candidate_folder, export_source
     from offline.label_store import LabelStore
-    from offline.training.corpus import Source
+    from offline.training.corpus import Source, sources_in
     from offline.training.packages import Draft
-    from offline.training.pipeline import sources_in
 
     labels, articles = files
     if labels and labels.is_dir():

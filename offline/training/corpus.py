@@ -119,3 +119,18 @@ def stratify(
 def _oracles(labels: Sequence[Label], specs: Sequence[FilterSpec]) -> frozenset[str]:
     names = {spec.name for spec in specs}
     return frozenset(label.oracle for label in labels if label.filter in names)
+
+
+def sources_in(data: Path, names: Sequence[str] = ()) -> list[Source]:
+    """Pairs of X_articles.jsonl and X_labels.jsonl in a folder; all of them, or those named."""
+    wanted = list(names) or sorted(path.name.removesuffix("_labels.jsonl") for path in data.glob("*_labels.jsonl"))
+    sources = [Source(name, data / f"{name}_articles.jsonl", data / f"{name}_labels.jsonl") for name in wanted]
+    for source in sources:
+        for path in (source.articles, source.labels):
+            if not path.is_file():
+                raise DatasetError(
+                    f"{path}: missing.", action="Name a folder with x_articles.jsonl and x_labels.jsonl."
+                )
+    if not sources:
+        raise DatasetError(f"{data}: holds no *_labels.jsonl.", action="Name the file with --labels FILE.")
+    return sources

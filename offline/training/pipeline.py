@@ -1,9 +1,8 @@
-"""From labelled articles to packages. Each step is cached or checkpointed, so a killed run goes on where it was."""
+"""From labelled articles to one filter's package. Features are cached, so a killed run goes on where it was."""
 
 import hashlib
-import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,26 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.commerce import COMMERCE
-from core.spec import FilterSpec, load_spec
+from core.spec import FilterSpec
 from core.text import model_text
-from models.heads import Perceptron
 from offline.calibration import out_of_fold
 from offline.dataset import Array, DatasetError
 from offline.evaluation import HeldOut, evaluate
 from offline.floors import FLOORS, floor_scores
 from offline.predictions import Learned, predict
-from offline.training.adapter import export_adapter
 from offline.training.card import known_failures, model_card
-from offline.training.commerce_package import train_commerce
 from offline.training.corpus import Library, Source, load_library
 from offline.training.fit import FilterData, Fitted, fit_filter
-from offline.training.joint import Paths, train
-from offline.training.joint_model import validate
-from offline.training.packages import Draft, Facts, Origin, TrunkParts, write_filter, write_trunk
-from offline.training.recipes import TrunkRecipe, load_recipe
-from offline.training.settled import importance_of, joint_head, open_trunk, settled_sides
-from offline.training.trunk import Progress, TrunkTrainer
+from offline.training.packages import Draft, Facts, Origin, write_filter
+from offline.training.settled import joint_head, open_trunk, settled_sides
 from offline.training.workshop import Workshop
 
 SMALLEST_SET = 60
@@ -155,93 +146,3 @@ def fingerprint(data: FilterData) -> str:
     for part in (data.truth, data.train, data.val, data.test):
         digest.update(np.ascontiguousarray(part).tobytes())
     return digest.hexdigest()
-
-
-def run_trunk(
-    recipe_path: Path, data: Path, filters: Path, workshop: Workshop, report: Callable[[Progress], None]
-) -> tuple[TrunkTrainer, TrunkRecipe, Library]:
-    """Train the trunk of a recipe, or continue its last run."""
-    recipe = load_recipe(recipe_path)
-    specs = [load_spec(filters / name / "config.yaml") for name in recipe.filters]
-    library = load_library(sources_in(data, [s.name for s in recipe.sources]), specs, workshop.embed)
-    paths = Paths(workshop.base.path, workshop.cache / f"run-{recipe.name}-{recipe.version}")
-    return train(library, recipe, paths, report), recipe, library
-
-
-def write_trained_trunk(
-    trainer: TrunkTrainer, recipe: TrunkRecipe, library: Library, workshop: Workshop, target: Path
-) -> str:
-    """The trunk's package from the averaged weights of a run."""
-    settings = recipe.training
-    trainer.use_average()
-    parts = TrunkParts(
-        recipe=target / "recipe.yaml",
-        heads=trainer_heads(trainer),
-        sides=dict(library.sides),
-        metrics={"step": trainer.step, "validation": validate(trainer.model, trainer.corpus)},
-        write_adapter=lambda folder: export_adapter(
-            trainer.model.trunk, folder, settings.rank, settings.alpha, workshop.base.model_id
-        ),
-    )
-    origin = Origin(workshop.base_ref, workshop.encoder_ref, None, settings.max_tokens)
-    return write_trunk(recipe.name, recipe.version, parts, origin, target)
-
-
-def train_set(
-    trunk: Path, data: Path, filters: Path, workshop: Workshop, report: Callable[[Progress], None]
-) -> dict[str, dict[str, Any]]:
-    """A trunk and every filter of its recipe, written into `filters` as one set."""
-    trainer, recipe, library = run_trunk(trunk / "recipe.yaml", data, trunk.parents[2], workshop, report)
-    target = filters / "trunks" / recipe.name / recipe.version
-    if target != trunk:
-        target.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(trunk / "recipe.yaml", target / "recipe.yaml")
-    write_trained_trunk(trainer, recipe, library, workshop, target)
-    sources = tuple(sources_in(data, [source.name for source in recipe.sources]))
-    reports: dict[str, dict[str, Any]] = {}
-    for name in recipe.filters:
-        folder = trunk.parents[2] / name
-        draft = Draft(folder, load_spec(folder / "config.yaml"))
-        if draft.spec.name == COMMERCE:
-            reports[name] = train_commerce(draft, sources, workshop, target, filters / name)
-        else:
-            order = Order(draft, sources, target, filters / name, importance_of(target))
-            reports[name] = train_filter(order, workshop)
-    return reports
-
-
-def trainer_heads(trainer: TrunkTrainer) -> dict[str, Perceptron]:
-    """Each filter's rows of the joint head, back on the oracle's scale."""
-    model, targets = trainer.model, trainer.corpus.targets
-    weight, bias = model.head.weight.detach().cpu().numpy(), model.head.bias.detach().cpu().numpy()
-    mean, scale = targets.mean.cpu().numpy(), targets.scale.cpu().numpy()
-    width = weight.shape[1]
-    heads = {}
-    for part in targets.parts:
-        rows = part.dims
-        count = rows.stop - rows.start
-        heads[part.spec.name] = Perceptron(
-            center=model.center.cpu().numpy(),
-            scale=model.spread.cpu().numpy(),
-            skip=np.ascontiguousarray(weight[rows] * scale[rows, None]),
-            bias=bias[rows] * scale[rows] + mean[rows],
-            hidden=np.zeros((0, width), dtype=np.float32),
-            hidden_bias=np.zeros(0, dtype=np.float32),
-            out=np.zeros((count, 0), dtype=np.float32),
-        )
-    return heads
-
-
-def sources_in(data: Path, names: Sequence[str] = ()) -> list[Source]:
-    """Pairs of X_articles.jsonl and X_labels.jsonl in a folder; all of them, or those named."""
-    wanted = list(names) or sorted(path.name.removesuffix("_labels.jsonl") for path in data.glob("*_labels.jsonl"))
-    sources = [Source(name, data / f"{name}_articles.jsonl", data / f"{name}_labels.jsonl") for name in wanted]
-    for source in sources:
-        for path in (source.articles, source.labels):
-            if not path.is_file():
-                raise DatasetError(
-                    f"{path}: missing.", action="Name a folder with x_articles.jsonl and x_labels.jsonl."
-                )
-    if not sources:
-        raise DatasetError(f"{data}: holds no *_labels.jsonl.", action="Name the file with --labels FILE.")
-    return sources

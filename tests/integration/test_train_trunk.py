@@ -13,8 +13,7 @@ from core.inventory import check_all
 from core.spec import load_spec
 from models.registry import load_cascade
 from offline.dataset import DatasetError
-from offline.training.corpus import load_library
-from offline.training.pipeline import sources_in
+from offline.training.corpus import load_library, sources_in
 from offline.training.trunk import TrunkTrainer
 from tests.support.release import tiny_settings
 
