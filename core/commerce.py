@@ -1,7 +1,7 @@
 """Commerce: what sells rather than reports. The embedding decides the clear cases, the scorer reads the doubtful ones.
 
-A small embedding finds four fifths of the advertisements at the price of one article in fifty; a language model that
-reads the text finds nearly all of them. It is asked only where the embedding leaves a doubt.
+A language model that reads the text finds more of the advertisements than the embedding can, and rejects half as many
+other articles (docs/decisions/0021). It is asked only where the embedding leaves a doubt.
 """
 
 import math
