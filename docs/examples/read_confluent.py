@@ -29,6 +29,6 @@ try:
             print(f"{verdict['weighted']:.1f}  {article['title']}", flush=True)
         consumer.commit(record)
 except KeyboardInterrupt:
-    pass
+    print("Stopped; what was committed is not read again.", file=sys.stderr)
 finally:
     consumer.close()
