@@ -1,6 +1,6 @@
 """Everything a training run reads: articles, labels per filter, encoder embeddings, split."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from core.scoring import weigh
 from core.spec import FilterSpec
 from offline.dataset import Array, DatasetError, Label, Rated, average, read_articles, read_labels
 from offline.splits import Side, near_duplicate_groups, split
+from offline.training.recipes import TrunkRecipe
 
 EmbedArticles = Callable[[Sequence[Article]], Array]
 """Articles to unit vectors [n, width]."""
@@ -16,11 +17,12 @@ EmbedArticles = Callable[[Sequence[Article]], Array]
 
 @dataclass(frozen=True)
 class Source:
-    """One pair of JSONL files."""
+    """One pair of JSONL files. held_out: whether the split may keep some of it for the test."""
 
     name: str
     articles: Path
     labels: Path
+    held_out: bool = True
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,9 @@ def load_library(
     ids = tuple(name for name in articles if name in used)
     embeddings = embed([articles[name] for name in ids])
     strata = stratify(ids, origin, rated, specs)
-    sides = split(ids, near_duplicate_groups(embeddings), strata, seed, fixed)
+    tested = {source.name for source in sources if source.held_out}
+    untested = {name for name in ids if origin[name] not in tested}
+    sides = split(ids, near_duplicate_groups(embeddings), strata, seed, fixed, untested)
     if empty := {"train", "val", "test"} - set(sides.values()):
         raise DatasetError(
             f"{len(ids)} articles leave the {' and the '.join(sorted(empty))} side of the split empty: they are too "
@@ -124,13 +128,31 @@ def _oracles(labels: Sequence[Label], specs: Sequence[FilterSpec]) -> frozenset[
 def sources_in(data: Path, names: Sequence[str] = ()) -> list[Source]:
     """Pairs of X_articles.jsonl and X_labels.jsonl in a folder; all of them, or those named."""
     wanted = list(names) or sorted(path.name.removesuffix("_labels.jsonl") for path in data.glob("*_labels.jsonl"))
-    sources = [Source(name, data / f"{name}_articles.jsonl", data / f"{name}_labels.jsonl") for name in wanted]
-    for source in sources:
+    if not wanted:
+        raise DatasetError(f"{data}: holds no *_labels.jsonl.", action="Name the file with --labels FILE.")
+    return present(Source(name, data / f"{name}_articles.jsonl", data / f"{name}_labels.jsonl") for name in wanted)
+
+
+def recipe_sources(recipe: TrunkRecipe, folder: Path, data: Path) -> list[Source]:
+    """The pairs of files that a recipe names. folder: of the recipe, with the labels that come with it."""
+    return present(
+        Source(
+            source.name,
+            data / (source.articles or f"{source.name}_articles.jsonl"),
+            folder / source.labels if source.labels else data / f"{source.name}_labels.jsonl",
+            source.held_out,
+        )
+        for source in recipe.sources
+    )
+
+
+def present(sources: Iterable[Source]) -> list[Source]:
+    """The sources, if all their files are there."""
+    found = list(sources)
+    for source in found:
         for path in (source.articles, source.labels):
             if not path.is_file():
                 raise DatasetError(
                     f"{path}: missing.", action="Name a folder with x_articles.jsonl and x_labels.jsonl."
                 )
-    if not sources:
-        raise DatasetError(f"{data}: holds no *_labels.jsonl.", action="Name the file with --labels FILE.")
-    return sources
+    return found

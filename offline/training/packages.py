@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,9 +45,11 @@ class Facts:
 
 @dataclass(frozen=True)
 class TrunkParts:
-    """Learned parts of a trunk. sides: split by article id, so that no filter is tested on what the trunk saw."""
+    """What makes a trunk. given: files it was trained from (recipe, labels). sides: split by article id, so that no
+    filter is tested on what the trunk saw.
+    """
 
-    recipe: Path
+    given: Sequence[Path]
     heads: Mapping[str, Perceptron]
     sides: Mapping[str, str]
     metrics: Mapping[str, Any]
@@ -79,7 +81,8 @@ def write_trunk(name: str, version: str, parts: TrunkParts, origin: Origin, targ
     """Write a trunk package; returns the manifest's sha256."""
 
     def fill(folder: Path) -> None:
-        shutil.copyfile(parts.recipe, folder / "recipe.yaml")
+        for path in parts.given:
+            shutil.copyfile(path, folder / path.name)
         parts.write_adapter(folder / "adapter")
         (folder / "heads").mkdir()
         for head_name, head in parts.heads.items():

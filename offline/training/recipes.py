@@ -48,6 +48,13 @@ class SourceSpec(_Strict):
     name: str
     share: float = Field(default=1.0, gt=0, le=1)
     importance: float = Field(default=1.0, gt=0)
+    articles: str | None = None
+    """Another file of the data folder to read the articles from."""
+    labels: str | None = None
+    """A file beside the recipe to read the labels from: labels that come with the trunk."""
+    held_out: bool = True
+    """Whether some of its articles are kept for the test. Articles chosen where a model is unsure would make it one of
+    the model that chose them."""
 
 
 class TrunkRecipe(_Strict):

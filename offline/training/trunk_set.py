@@ -1,6 +1,5 @@
 """A trunk and every filter on it, trained as one set."""
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from core.spec import load_spec
 from models.heads import Perceptron
 from offline.training.adapter import export_adapter
 from offline.training.commerce_package import train_commerce
-from offline.training.corpus import Library, load_library, sources_in
+from offline.training.corpus import Library, load_library, recipe_sources
 from offline.training.joint import Paths, train
 from offline.training.joint_model import validate
 from offline.training.packages import Draft, Origin, TrunkParts, write_trunk
@@ -29,11 +28,8 @@ def train_set(
     """A trunk and every filter of its recipe, written into `filters` as one set."""
     trainer, recipe, library = run_trunk(trunk / "recipe.yaml", data, trunk.parents[2], workshop, report)
     target = filters / "trunks" / recipe.name / recipe.version
-    if target != trunk:
-        target.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(trunk / "recipe.yaml", target / "recipe.yaml")
-    write_trained_trunk(trainer, recipe, library, workshop, target)
-    sources = tuple(sources_in(data, [source.name for source in recipe.sources]))
+    write_trained_trunk(trainer, (trunk, recipe), library, workshop, target)
+    sources = tuple(recipe_sources(recipe, trunk, data))
     reports: dict[str, dict[str, Any]] = {}
     for name in recipe.filters:
         folder = trunk.parents[2] / name
@@ -52,19 +48,20 @@ def run_trunk(
     """Train the trunk of a recipe, or continue its last run."""
     recipe = load_recipe(recipe_path)
     specs = [load_spec(filters / name / "config.yaml") for name in recipe.filters]
-    library = load_library(sources_in(data, [s.name for s in recipe.sources]), specs, workshop.embed)
+    library = load_library(recipe_sources(recipe, recipe_path.parent, data), specs, workshop.embed)
     paths = Paths(workshop.base.path, workshop.cache / f"run-{recipe.name}-{recipe.version}")
     return train(library, recipe, paths, report), recipe, library
 
 
 def write_trained_trunk(
-    trainer: TrunkTrainer, recipe: TrunkRecipe, library: Library, workshop: Workshop, target: Path
+    trainer: TrunkTrainer, draft: tuple[Path, TrunkRecipe], library: Library, workshop: Workshop, target: Path
 ) -> str:
-    """The trunk's package from the averaged weights of a run."""
+    """The trunk's package from the averaged weights of a run. draft: the recipe, and the folder that it lies in."""
+    folder, recipe = draft
     settings = recipe.training
     trainer.use_average()
     parts = TrunkParts(
-        recipe=target / "recipe.yaml",
+        given=[folder / "recipe.yaml", *(folder / source.labels for source in recipe.sources if source.labels)],
         heads=trainer_heads(trainer),
         sides=dict(library.sides),
         metrics={"step": trainer.step, "validation": validate(trainer.model, trainer.corpus)},

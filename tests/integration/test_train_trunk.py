@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 import stillhouse
 from core.inventory import check_all
+from core.package import load_manifest
 from core.spec import load_spec
 from models.registry import load_cascade
 from offline.dataset import DatasetError
@@ -18,11 +19,18 @@ from offline.training.trunk import TrunkTrainer
 from tests.support.release import tiny_settings
 
 ARTICLES = 200
+UNSURE = 40
+UNSURE_SOURCE = {
+    "name": "unsure",
+    "articles": "unsure.jsonl",
+    "labels": "unsure_labels.jsonl",
+    "held_out": False,
+}
 RECIPE = {
     "name": "tiny",
     "version": "v2",
     "filters": ["demo/v1", "other/v1", "commerce/v2"],
-    "sources": [{"name": "feed"}],
+    "sources": [{"name": "feed"}, UNSURE_SOURCE],
     "training": {
         "steps": 6,
         "rank": 2,
@@ -57,7 +65,12 @@ def settings(tmp_path, monkeypatch):
     monkeypatch.setenv("STILLHOUSE_ENGINE", "torch")
     # A random encoder finds all texts alike, and near-duplicates stay on one side.
     monkeypatch.setattr("offline.training.corpus.near_duplicate_groups", lambda embeddings: np.arange(len(embeddings)))
-    write_labelled(tmp_path / "data", {name: dimensions(filters, name) for name in ("demo/v1", "other/v1")})
+    (tmp_path / "data").mkdir()
+    names = {name: dimensions(filters, name) for name in ("demo/v1", "other/v1")}
+    write_labelled(tmp_path / "data", "feed", range(ARTICLES), names)
+    write_labelled(tmp_path / "data", "unsure", range(ARTICLES, ARTICLES + UNSURE), names)
+    (tmp_path / "data" / "unsure_articles.jsonl").rename(tmp_path / "data" / "unsure.jsonl")
+    (tmp_path / "data" / "unsure_labels.jsonl").rename(filters / "trunks" / "tiny" / "v2" / "unsure_labels.jsonl")
     return settings
 
 
@@ -67,12 +80,12 @@ def dimensions(filters, name):
     ]
 
 
-def write_labelled(folder, filters):
+def write_labelled(folder, source, numbers, filters):
     """What an article is about decides what it scores."""
-    folder.mkdir()
     rng = random.Random(4)
-    with (folder / "feed_articles.jsonl").open("w") as articles, (folder / "feed_labels.jsonl").open("w") as labels:
-        for number in range(ARTICLES):
+    pair = (folder / f"{source}_articles.jsonl", folder / f"{source}_labels.jsonl")
+    with pair[0].open("w") as articles, pair[1].open("w") as labels:
+        for number in numbers:
             good, sells = rng.random() < 0.3, rng.random() < 0.2
             words = ["river"] * (6 * good) + ["offer"] * (6 * sells) + rng.choices(["town", "council", "road"], k=8)
             text = " ".join(rng.sample(words, len(words)))
@@ -112,6 +125,12 @@ def test_one_command_trains_the_trunk_and_every_filter_on_it_and_goes_on_after_a
     reports = json.loads(result.stdout)
     assert set(reports) == {"demo/v1", "other/v1", "commerce/v2"}
     assert [finding.problem for finding in check_all(settings.filters) if "tiny/v1" not in finding.label] == [None] * 6
+    (filters,) = settings.filters
+    trunk = filters / "trunks" / "tiny" / "v2"
+    assert {"recipe.yaml", "unsure_labels.jsonl"} <= set(load_manifest(trunk)[0].files), "what it was trained from"
+    sides = json.loads((trunk / "split.json").read_text())
+    assert {sides[str(number)] for number in range(ARTICLES)} == {"train", "val", "test"}
+    assert {sides[str(number)] for number in range(ARTICLES, ARTICLES + UNSURE)} == {"train", "val"}
     cascade = load_cascade(settings)
     assert "trunks/tiny" in cascade.releases.versions
     assert cascade.models.commerce.doubted_at is not None
