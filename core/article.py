@@ -1,6 +1,7 @@
 """The record that travels through the stream, and the strict decoder of articles.raw."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ MAX_BYTES = 1 << 20
 """Limit on one raw record; larger ones are dead letters, as Kafka's own default would refuse them."""
 
 _TEXT_FIELDS = ("id", "title", "text", "url", "source", "language", "published")
+_TEXT_TYPES = frozenset({str, type(None)})
 _KNOWN = frozenset({*_TEXT_FIELDS, "tags", "extra"})
 _MAX_ID_CHARS = 256
 _MAX_DEPTH = 100
@@ -81,27 +83,24 @@ def decode_article(body: bytes) -> Article:
 
 def article_from_dict(record: dict[str, Any]) -> Article:
     """Validate a raw record's fields; see `decode_article` for the reasons of refusal."""
-    values = {name: record.get(name) for name in _TEXT_FIELDS}
-    for name, value in values.items():
-        if value is not None and not isinstance(value, str):
-            raise RefusedRecord("wrong_type", f"{name} must be a string, got {type(value).__name__}")
-    title, text = values["title"] or "", values["text"] or ""
+    values: list[Any] = [*map(record.get, _TEXT_FIELDS)]
+    if not _TEXT_TYPES.issuperset(map(type, values)):
+        raise _wrong_type(values)
+    identifier, title, text, url, source, language, published = values
+    title, text = title or "", text or ""
     if not title.strip() and not text.strip():
         raise RefusedRecord("empty", "neither title nor text has any content")
-    identifier = values["id"] or content_id(title, text)
+    identifier = identifier or content_id(title, text)
     if len(identifier) > _MAX_ID_CHARS:
         raise RefusedRecord("wrong_type", f"id has {len(identifier)} characters, the limit is {_MAX_ID_CHARS}")
-    return Article(
-        id=identifier,
-        title=title,
-        text=text,
-        url=values["url"],
-        source=values["source"],
-        language=values["language"],
-        published=values["published"],
-        tags=_tags(record.get("tags")),
-        extra=_extra(record),
-    )
+    tags, extra = _tags(record.get("tags")), _extra(record)
+    return Article(identifier, title, text, url, source, language, published, tags, extra)
+
+
+def _wrong_type(values: Sequence[Any]) -> RefusedRecord:
+    wrong = ((name, type(v)) for name, v in zip(_TEXT_FIELDS, values, strict=True) if type(v) not in _TEXT_TYPES)
+    name, kind = next(wrong)
+    return RefusedRecord("wrong_type", f"{name} must be a string, got {kind.__name__}")
 
 
 def _tags(value: Any) -> tuple[str, ...]:

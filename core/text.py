@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 
 from core.article import Article
-from core.patterns import found_in
+from core.patterns import any_in, found_in
 
 MIN_LETTERS = 12
 """Fewer letters than this (title and text together) cannot be judged. Real feeds have a median of 125 characters."""
@@ -19,12 +19,13 @@ MODEL_TAIL_CHARS = 4_000
 
 _TAG = re.compile(r"<(?:/?[a-zA-Z][^<>]{0,2000}|!--[^<>]{0,2000}--)>")
 _BLANK_LINES = re.compile(r"(?: \n|\n)\s*\n\s*")
-_CONTROL = dict.fromkeys((*range(9), 11, 12, *range(14, 32), 127, 8203, 65279), " ")
+_CONTROL = [*map(chr, (*range(9), 11, 12, *range(14, 32), 127)), "\u200b", "\ufeff"]
+_SPACED = str.maketrans(dict.fromkeys(_CONTROL, " "))
+_SPACES = [one for one in map(chr, range(0x3001)) if one.isspace() and one not in " \n"]
 
-# Words parted by one space, or by one or two line ends: nine texts of ten come like this.
-_WORD = r"[^\s\x00-\x1f\x7f\u200b\ufeff]+"
-_is_plain = found_in(rf"\A(?:{_WORD}(?:(?: |\n\n?){_WORD})*)?\z")
-_is_folded = found_in(r"\A(?:\S+(?: \S+)*)?\z")
+# Nine texts of ten have none of these: words parted by one space, or by one or two line ends.
+_has_odd_space = any_in({*_CONTROL, *_SPACES, "  ", " \n", "\n ", "\n\n\n"})
+_has_unfolded_space = any_in({*_SPACES, "\n", "  "})
 
 # Phrases that consent walls show instead of the article. A wall is short and says several of them:
 # one alone also stands in honest reports about cookies and privacy.
@@ -60,9 +61,9 @@ def clean(text: str) -> str:
         text = _TAG.sub(" ", text)
     if "&" in text:
         text = html.unescape(text)
-    if _is_plain(text) and unicodedata.is_normalized("NFC", text):
+    if not _has_odd_space(text) and text == text.strip() and unicodedata.is_normalized("NFC", text):
         return text
-    text = unicodedata.normalize("NFC", text).replace("\r\n", "\n").translate(_CONTROL)
+    text = unicodedata.normalize("NFC", text).replace("\r\n", "\n").translate(_SPACED)
     if "\n" not in text:
         return " ".join(text.split())
     return _BLANK_LINES.sub("\n\n", "\n".join(map(_fold, text.split("\n")))).strip()
@@ -84,8 +85,9 @@ def clean_article(article: Article) -> Article:
 
 def content_hash(article: Article) -> str:
     """Hash of a cleaned article's words, blind to case and white space: equal for exact duplicates."""
-    folded = f"{article.title} {article.text}".casefold().replace("\n\n", " ").replace("\n", " ")
-    if not _is_folded(folded):
+    lines = filter(None, article.text.split("\n"))  # half the time of two replacements
+    folded = " ".join([article.title, *lines]).casefold().strip()
+    if _has_unfolded_space(folded):
         folded = " ".join(folded.split())
     return hashlib.sha256(folded.encode()).hexdigest()[:32]
 
@@ -100,7 +102,7 @@ def model_text(article: Article) -> str:
 
 def apply_rules(article: Article) -> RuleVerdict | None:
     """Rejection of a cleaned article by rule, or None where it is KEPT. Works in any script."""
-    letters = sum(1 for _ in islice(filter(str.isalpha, model_text(article)), MIN_LETTERS))
+    letters = len([*islice(filter(str.isalpha, model_text(article)), MIN_LETTERS)])
     if letters < MIN_LETTERS:
         return RuleVerdict("too_short", f"{letters} letters, at least {MIN_LETTERS} are needed")
     if len(article.text) <= _CONSENT_MAX_CHARS and _has_consent_phrase(folded := article.content.casefold()):

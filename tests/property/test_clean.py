@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.article import Article
+from core.patterns import any_in
 from core.text import _CONSENT_PHRASES, apply_rules, clean, content_hash
 
 odd = st.text(st.sampled_from("ab \t\n\r\u00a0\u2028\u3000\x85\x1c\x0b\x00\x7f\u200be\u0301é"), max_size=40)
@@ -21,6 +22,13 @@ def test_white_space_is_folded_as_the_two_patterns_say(text):
     expected = re.sub(r"\s*\n\s*\n\s*", "\n\n", re.sub(r"[^\S\n]+", " ", lines)).strip()
     assert clean(text) == expected
     assert clean(clean(text)) == clean(text)
+
+
+@settings(deadline=None)
+@given(st.sets(st.text(min_size=1, max_size=2), min_size=1), st.text() | odd)
+def test_any_of_many_strings_is_found(strings, text):
+    assert any_in(strings)(text) == any(one in text for one in strings)
+    assert any_in(strings)(f"{text}{min(strings)}{text}")
 
 
 @given(plain, plain)
