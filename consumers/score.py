@@ -9,7 +9,8 @@ from consumers.records import Message, Outcome, Record
 from consumers.screen import rejected_message, scored_message, silent
 from core.cascade import Judged, ScoreOutcome
 from core.errors import RefusedRecord
-from core.messages import Gated, Rejected
+from core.gated import Gated
+from core.messages import Rejected
 from core.topics import GATED, ORACLE_REQUESTS
 
 

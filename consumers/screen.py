@@ -10,7 +10,8 @@ from core.article import Article, decode_article
 from core.cascade import Judged, ScoreOutcome
 from core.claims import ClaimStore
 from core.errors import RefusedRecord
-from core.messages import Gated, Rejected, Scored
+from core.gated import Gated
+from core.messages import Rejected, Scored
 from core.topics import GATED, RAW, REJECTED, SCORED
 
 

@@ -18,7 +18,8 @@ from core.article import Article
 from core.claims import Claim, ClaimStore
 from core.commerce import COMMERCE, CommerceThresholds, probability
 from core.errors import RefusedRecord
-from core.messages import Gated, OracleRequest, Rejected, Scored
+from core.gated import Gated
+from core.messages import OracleRequest, Rejected, Scored
 from core.package import FilterPackage
 from core.releases import ReleaseSet
 from core.routing import audits_closed

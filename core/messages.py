@@ -1,17 +1,13 @@
-"""Wire messages of the topics: one type per topic, with its JSON form.
+"""Wire messages of the topics: one type per topic, with its JSON form; that of articles.gated is in core/gated.py.
 
 Payloads hold nothing that differs between two deliveries of the same article; times, attempts, trace ids
 and the engine travel in headers.
 """
 
-import base64
-import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import numpy as np
 import orjson
-from numpy.typing import NDArray
 
 from core.article import Article, article_from_dict
 from core.errors import RefusedRecord
@@ -25,7 +21,7 @@ def encode(message: dict[str, Any]) -> bytes:
     return orjson.dumps(message)
 
 
-def decode_object(body: bytes) -> dict[str, Any]:
+def decode_object(body: bytes, schema: int = SCHEMA) -> dict[str, Any]:
     """Decode one of our own messages; anything else is refused."""
     try:
         record = orjson.loads(body)
@@ -33,8 +29,8 @@ def decode_object(body: bytes) -> dict[str, Any]:
         raise RefusedRecord("not_json", str(error)) from None
     if not isinstance(record, dict):
         raise RefusedRecord("not_an_object", f"expected a JSON object, got {type(record).__name__}")
-    if record.get("schema") != SCHEMA:
-        raise RefusedRecord("unknown_schema", f"schema {record.get('schema')!r}, this version reads {SCHEMA}")
+    if record.get("schema") != schema:
+        raise RefusedRecord("unknown_schema", f"schema {record.get('schema')!r}, this version reads {schema}")
     return record
 
 
@@ -54,30 +50,6 @@ def _outcome(article: Article, **fields: Any) -> bytes:
     if article.extra:
         record["extra"] = article.extra
     return encode(record)
-
-
-@dataclass(frozen=True)
-class Gated:
-    """articles.gated: a cleaned article with its one embedding ([d] float32, unit length)."""
-
-    article: Article
-    embedding: NDArray[np.float32]
-
-    def to_bytes(self) -> bytes:
-        vector = base64.b64encode(self.embedding.astype("<f4", copy=False).tobytes()).decode()
-        return encode({"schema": SCHEMA, "article": self.article.to_dict(), "embedding": vector})
-
-    @classmethod
-    def from_bytes(cls, body: bytes) -> "Gated":
-        record = decode_object(body)
-        try:
-            vector = np.frombuffer(base64.b64decode(record["embedding"], validate=True), dtype="<f4")
-            article = record["article"]
-        except (KeyError, TypeError, ValueError) as error:
-            raise RefusedRecord("wrong_type", f"not a gated article: {error!r}") from None
-        if not isinstance(article, dict) or not math.isfinite(vector @ vector):
-            raise RefusedRecord("wrong_type", "not a gated article: article or embedding is malformed")
-        return cls(article=article_from_dict(article), embedding=vector.astype(np.float32, copy=False))
 
 
 @dataclass

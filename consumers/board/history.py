@@ -19,6 +19,7 @@ from consumers.dead import DeadLetter
 from consumers.records import Record
 from core import topics
 from core.errors import RefusedRecord
+from core.gated import Gated
 from core.messages import Labelled, decode_object
 from core.scoring import LOWEST_TIER
 
@@ -92,8 +93,7 @@ class HistoryWriter:
         self._db.execute("COMMIT")
 
     def _gated(self, record: Record) -> None:
-        article = decode_object(record.body)["article"]
-        self._teaser(article, record.timestamp_ms)
+        self._teaser(Gated.from_bytes(record.body).article.to_dict(), record.timestamp_ms)
 
     def _teaser(self, article: dict[str, Any], at_ms: int) -> None:
         """The first lines of the text, which no verdict carries."""

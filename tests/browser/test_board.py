@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from core import topics
 from core.article import Article
-from core.messages import Gated
+from core.gated import Gated
 from tests.browser.conftest import Board, Window
 from tests.support.board_records import articles, record, scored
 

@@ -12,14 +12,18 @@ import atheris
 with atheris.instrument_imports(include=["core", "models.oracle.answer"]):
     from core.article import decode_article
     from core.errors import RefusedRecord
-    from core.messages import Gated, Labelled, OracleRequest
+    from core.gated import Gated
+    from core.messages import Labelled, OracleRequest
     from core.text import apply_rules, clean_article, content_hash
     from models.oracle.answer import RefusedAnswer, parse_answer
 
 SEEDS = {
     "article": [b'{"id": "a", "title": "t", "text": "<p>&amp;", "tags": ["x"], "extra": {"k": [1]}}', b'{"title": 3}'],
     "answer": [b'{"text_instructs_reader": false, "f": {"a": {"score": 5.5, "evidence": "words"}}}'],
-    "messages": [b'{"schema": 1, "article": {"title": "t"}, "embedding": "AAAA", "filters": {}, "releases": "r"}'],
+    "messages": [
+        b'{"schema": 1, "article": {"title": "t"}, "embedding": "AAAA", "filters": {}, "releases": "r"}',
+        b'{"schema": 2, "article": {"title": "t"}}\nAAAABBBB',
+    ],
 }
 
 

@@ -1,6 +1,7 @@
 """Fuzzed records through whole stages on a broker: none crashes a stage, none is lost, each has exactly one outcome."""
 
 import asyncio
+import base64
 import hashlib
 import random
 import time
@@ -20,7 +21,7 @@ from consumers.runtime import open_stream
 from consumers.spending import Spending
 from core.article import article_from_dict
 from core.budget import Budget, BudgetController
-from core.messages import Gated, Labelled, OracleAsk, OracleRequest
+from core.messages import Labelled, OracleAsk, OracleRequest
 from core.topics import DEAD, GATED, ORACLE_LABELS, ORACLE_REQUESTS, RAW, REJECTED, SCORED
 from models.oracle.rubric import find_rubric
 from offline.label_store import LabelStore
@@ -31,6 +32,7 @@ from tests.support.kafka import PROJECT, lag, publish, read, read_each
 
 SAMPLES = PROJECT / "producers" / "samples" / "articles.jsonl"
 PART = 5_000
+VECTOR = np.full(8, 8**-0.5, "<f4").tobytes()
 OUR_FAULTS = ("decode_error", "handler_error")
 
 
@@ -39,9 +41,17 @@ def sample_articles() -> list[dict]:
 
 
 def sample_gated() -> list[dict]:
-    vectors = np.random.default_rng(0).normal(size=(50, 8)).astype(np.float32)
-    articles = map(article_from_dict, sample_articles())
-    return [orjson.loads(Gated(a, v / np.linalg.norm(v)).to_bytes()) for a, v in zip(articles, vectors, strict=False)]
+    """Lines of schema 1, each the whole record, and of schema 2, to which `some_vector` adds what is missing."""
+    numbers = base64.b64encode(VECTOR).decode()
+    articles = sample_articles()
+    old = [{"schema": 1, "article": article, "embedding": numbers} for article in articles]
+    return old + [{"schema": 2, "article": article} for article in articles]
+
+
+def some_vector(draw: random.Random, body: bytes | None) -> bytes | None:
+    damaged = VECTOR[: draw.randrange(len(VECTOR))], draw.randbytes(len(VECTOR)), VECTOR * 2
+    tails = (b"", b"", b"\n" + VECTOR, b"\n" + VECTOR, b"\n" + draw.choice(damaged))
+    return body if body is None else body + draw.choice(tails)
 
 
 def sample_requests() -> list[dict]:
@@ -110,12 +120,12 @@ class Account:
         assert letter.reason not in OUR_FAULTS, (letter.message, letter.original.body[:300])
 
 
-async def fuzz(settings, stage, source, samples, count) -> Account:
+async def fuzz(settings, stage, source, samples, count, finish=mutations.untouched) -> Account:
     """Publish, let the stage work, send an intact record after all the others, and account for every one."""
     seed, account, started = random.randrange(10**6), Account(), time.monotonic()
     print(f"seed {seed}")
     async with open_stream(settings, (stage,), fake_loader(settings)):
-        await account.publish(settings, mutations.messages(source, samples, count, seed))
+        await account.publish(settings, mutations.messages(source, samples, count, seed, finish))
         await drained(settings, stage)
         await account.publish(settings, [mutations.intact(source, samples[0], count)])
         await drained(settings, stage)
@@ -130,7 +140,10 @@ async def drained(settings, stage) -> None:
         await asyncio.sleep(0.5)
 
 
-SOURCES = {"screen": (RAW, sample_articles), "score": (GATED, sample_gated)}
+SOURCES = {
+    "screen": (RAW, sample_articles, mutations.untouched),
+    "score": (GATED, sample_gated, some_vector),
+}
 
 
 @pytest.mark.parametrize(
@@ -143,8 +156,8 @@ SOURCES = {"screen": (RAW, sample_articles), "score": (GATED, sample_gated)}
     ],
 )
 async def test_each_has_exactly_one_outcome(fuzzed_settings, stage, count):
-    source, samples = SOURCES[stage]
-    account = await fuzz(fuzzed_settings, stage, source, samples(), count)
+    source, samples, finish = SOURCES[stage]
+    account = await fuzz(fuzzed_settings, stage, source, samples(), count, finish)
     assert Counter(map(len, account.outcomes.values())) == {1: count + 1}
     assert account.outcomes[count] != [DEAD], "the stage still works"
     assert len(account.reasons) > 5

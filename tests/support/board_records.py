@@ -12,7 +12,8 @@ from consumers.records import Record
 from core import topics
 from core.article import Article
 from core.errors import RefusedRecord
-from core.messages import FilterResult, Gated, Labelled, OracleLabel, Rejected, Scored
+from core.gated import Gated
+from core.messages import FilterResult, Labelled, OracleLabel, Rejected, Scored
 from core.scoring import weigh
 from core.spec import FilterSpec, load_spec
 

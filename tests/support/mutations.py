@@ -16,6 +16,7 @@ NUMBER = "tracestate"
 
 Json = dict[str, Any]
 Mutation = Callable[[random.Random, Json], bytes | None]
+Finish = Callable[[random.Random, bytes | None], bytes | None]
 
 _JUNK = (
     None, True, False, 0, -1, 0.1, 1e308, -(2**63), 2**64 - 1, "", " ", "\0", "null", "\u202e", "e\u0301" * 99,
@@ -25,14 +26,23 @@ _NAMES = (RAW_TIME, "traceparent", "replays", "stage", "attempt", "dead-topic", 
 _VALUES = (None, b"", b"\xff\xfe", b"-1", b"9" * 5_000, b"1" * 18, b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01")
 
 
-def messages(topic: str, samples: Sequence[Json], count: int, seed: int) -> Iterator[Message]:
-    """`count` records made of the samples: a fifth of them intact, and each with its number in a header."""
+def untouched(draw: random.Random, body: bytes | None) -> bytes | None:
+    return body
+
+
+def messages(
+    topic: str, samples: Sequence[Json], count: int, seed: int, finish: Finish = untouched
+) -> Iterator[Message]:
+    """`count` records made of the samples: a fifth of them intact, and each with its number in a header.
+
+    `finish` adds to a body what is not JSON.
+    """
     draw = random.Random(seed)
     earlier: list[bytes | None] = []
     for number in range(count):
         sample = _own(draw.choice(samples), number)
         mutation = draw.choices(_MUTATIONS, _WEIGHTS)[0]
-        body = draw.choice(earlier) if earlier and draw.random() < 0.05 else mutation(draw, sample)
+        body = draw.choice(earlier) if earlier and draw.random() < 0.05 else finish(draw, mutation(draw, sample))
         if len(earlier) < 1_000:
             earlier.append(body)
         yield Message(topic, _key(draw, number), body, (*_headers(draw), (NUMBER, b"%d" % number)))

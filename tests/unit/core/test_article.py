@@ -4,7 +4,8 @@ import pytest
 
 from core.article import MAX_BYTES, Article, content_id, decode_article
 from core.errors import RefusedRecord
-from core.messages import Gated, OracleRequest
+from core.gated import Gated
+from core.messages import OracleRequest
 
 
 def raw(**fields) -> bytes:
