@@ -176,26 +176,30 @@ class Delivery(Generic[T]):
 
     def _messages(self, batch: _Batch[T]) -> list[tuple[int, Message]]:
         """All messages with the index of their record, in order; an outcome too large for Kafka is a dead letter."""
-        limit, stage = self.publisher.max_bytes, ("stage", self.stage.name.encode())
+        stage = ("stage", self.stage.name.encode())
         messages: list[tuple[int, Message]] = []
         for index, record in enumerate(batch.records):
-            outcome = batch.outcomes[index]
-            if not isinstance(outcome, RefusedRecord):
-                largest = max([len(message.value or b"") for message in outcome], default=0)
-                if largest > limit:
-                    outcome = RefusedRecord(TOO_LARGE, f"the outcome has {largest} bytes, the limit is {limit}")
+            outcome = self._fitting(batch.outcomes[index])
             if isinstance(outcome, RefusedRecord):
                 messages.append((index, dead_letter(record, self.stage.name, outcome, attempts=batch.attempts(index))))
                 batch.report.count_dead(outcome.reason)
                 batch.traces.refused(index, outcome.reason)
                 continue
-            raw_time = (RAW_TIME, str(raw_time_ms(record)).encode())
-            attempt = ("attempt", str(batch.attempts(index)).encode())
+            raw_time = (RAW_TIME, b"%d" % batch.report.raw_ms[index])
+            attempt = ("attempt", b"%d" % batch.attempts(index))
             headers = (raw_time, *batch.traces.headers(index), attempt, stage)
             for topic, key, value, own in outcome:
                 messages.append((index, Message(topic, key, value, headers + own)))
                 batch.report.count_published(topic)
         return messages
+
+    def _fitting(self, outcome: Outcome) -> Outcome:
+        if not isinstance(outcome, RefusedRecord):
+            limit = self.publisher.max_bytes
+            for _, _, value, _ in outcome:
+                if value and len(value) > limit:
+                    return RefusedRecord(TOO_LARGE, f"the outcome has {len(value)} bytes, the limit is {limit}")
+        return outcome
 
     async def _publish_once(self, batch: _Batch[T], pending: list[tuple[int, Message]]) -> None:
         """Publish `pending` and keep in it what was not stored; raises where another try is due."""

@@ -34,7 +34,10 @@ class Record(NamedTuple):
         return self.value or b""
 
     def header(self, name: str) -> bytes | None:
-        return next((value for key, value in self.headers if key == name), None)
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
 
     def number(self, name: str) -> int | None:
         return whole_number(self.header(name))

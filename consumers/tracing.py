@@ -50,7 +50,7 @@ class _CarriedTraces:
     records: Sequence[Record]
 
     def headers(self, index: int) -> Headers:
-        return tuple(header for header in self.records[index].headers if header[0] in _CONTEXT)
+        return tuple([header for header in self.records[index].headers if header[0] in _CONTEXT])
 
     def refused(self, index: int, reason: str) -> None: ...
 
