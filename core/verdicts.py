@@ -103,7 +103,7 @@ class VerdictTable:
         """Args: gates: False where filters are scored whatever their gate says, and none counts as audited."""
         if not batch:
             return []
-        scored = np.array([[output is not None for output in raw.scorer] for raw in batch])
+        scored = np.array([output is not None for raw in batch for output in raw.scorer]).reshape(len(batch), -1)
         scores = self._scores(batch)
         value, keeper = self._weigh(scores)
         gap = np.abs(value - value[:, :1])
@@ -123,12 +123,13 @@ class VerdictTable:
         percentile = _rounded(self._percentile(value), 10) * self._known
         tier = (value[..., None] >= self._policies.thresholds).sum(-1)
         shown = _SHOWN[reason * scored]
-        columns = (scored, scores, value, low, high, tier, keeper, percentile, shown)
-        found = [Verdict(self._results(*row), {}) for row in zip(*(column.tolist() for column in columns), strict=True)]
-        for row, column in zip(*np.nonzero(reason * scored), strict=True):
-            words, why = self._words[column], _REASONS[reason[row, column]]
-            chance, weighted = propensity[row, column].item(), value[row, column].item()
-            found[row].asks[words.name] = OracleAsk(words.version, why, chance, weighted, "scorer")
+        results = self._results(scores, scored, value, low, high, tier, keeper, percentile, shown)
+        found = [Verdict(result, {}) for result in results]
+        asked = np.nonzero(reason * scored)
+        chosen = (column[asked].tolist() for column in (reason, propensity, value))
+        for row, column, why, chance, weighted in zip(*(places.tolist() for places in asked), *chosen, strict=True):
+            words = self._words[column]
+            found[row].asks[words.name] = OracleAsk(words.version, _REASONS[why], chance, weighted, "scorer")
         return found
 
     def _scores(self, batch: Sequence[Raw]) -> Numbers:
@@ -155,24 +156,28 @@ class VerdictTable:
             value, keeper = np.where(capped, cap, value), np.where(capped, place, keeper)
         return _rounded(value, 100), keeper
 
-    def _results(self, *columns: Sequence[Any]) -> dict[str, FilterResult]:
-        """Of one article's row of every column, [filters] each."""
-        return {
-            words.name: FilterResult(
-                words.version,
+    def _results(self, scores: Numbers, *columns: NDArray[Any]) -> list[dict[str, FilterResult]]:
+        """By article and filter. `columns` are [n, filters]; all articles' filters are made in one loop."""
+        words = self._words * len(scores)
+        named = map(dict, map(zip, (one.dimensions for one in words), scores.reshape(len(words), -1).tolist()))
+        found = [
+            FilterResult(
+                one.version,
                 STAGES[scored],
-                dict(zip(words.dimensions, scores, strict=False)),  # scores are padded
+                dimensions,
                 value,
                 (low, high) if low == low else None,  # NaN differs from itself
-                words.tiers[tier],
-                words.keepers[keeper],
+                one.tiers[tier],
+                one.keepers[keeper],
                 percentile if percentile == percentile else None,
                 shown,
             )
-            for words, scored, scores, value, low, high, tier, keeper, percentile, shown in zip(
-                self._words, *columns, strict=True
+            for one, dimensions, scored, value, low, high, tier, keeper, percentile, shown in zip(
+                words, named, *(column.ravel().tolist() for column in columns), strict=True
             )
-        }
+        ]
+        names, filters = [one.name for one in self._words], len(self._words)
+        return [dict(zip(names, found[at : at + filters], strict=True)) for at in range(0, len(found), filters)]
 
 
 def _rounded(values: Numbers, steps: int) -> Numbers:
