@@ -2,19 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """An article id that says it carries this content (hash of the cleaned text)."""
 
     article_id: str
     content: str
 
 
-@dataclass(frozen=True, slots=True)
-class Ownership:
+class Ownership(NamedTuple):
     """`owner` is the first id that claimed the content; `content` the first content claimed under the id."""
 
     owner: str
