@@ -7,6 +7,7 @@ took 7 µs more. It is still read: during an upgrade such records wait in the to
 """
 
 import base64
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from core.messages import decode_object, encode
 SCHEMA = 2
 _BASE64_SCHEMA = 1
 _FLOAT32 = np.dtype("<f4")
+_TOLERANCE = 0.01
 
 
 class Gated(NamedTuple):
@@ -45,8 +47,9 @@ def _vector(numbers: bytes) -> NDArray[np.float32]:
     if not numbers or len(numbers) % _FLOAT32.itemsize:
         raise RefusedRecord("wrong_type", f"embedding must be 4 bytes for each number, got {len(numbers)} bytes")
     vector = np.frombuffer(numbers, _FLOAT32)
-    if not np.isfinite(vector).all():
-        raise RefusedRecord("wrong_type", "embedding must hold finite numbers")
+    squared = float(np.vdot(vector, vector))  # unlike other products it warns of no overflow
+    if not 1 - _TOLERANCE < squared < 1 + _TOLERANCE:
+        raise RefusedRecord("wrong_type", f"embedding must have length 1, got {math.sqrt(squared):g}")
     return vector.astype(np.float32, copy=False)
 
 

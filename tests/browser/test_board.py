@@ -89,7 +89,7 @@ def unusual(board: Board) -> None:
         source = title[:40] if language in ("ar", "he") else "The Unusual Gazette of Everything"
         url = f"https://{'a' * 60}.example/{name}"
         article = Article(name, title, f"unusual {title} " * 3, url=url, source=source, language=language)
-        gated = Gated(article, np.zeros(4, np.float32))
+        gated = Gated(article, np.full(4, 0.5, np.float32))
         verdict = scored(article, random.Random(name), keen=0.9)
         board.publish([record(topics.GATED, name, gated.to_bytes(), 0, 0)])
         board.publish([record(topics.SCORED, name, verdict.to_bytes(), 0, 0)])

@@ -21,8 +21,8 @@ SEEDS = {
     "article": [b'{"id": "a", "title": "t", "text": "<p>&amp;", "tags": ["x"], "extra": {"k": [1]}}', b'{"title": 3}'],
     "answer": [b'{"text_instructs_reader": false, "f": {"a": {"score": 5.5, "evidence": "words"}}}'],
     "messages": [
-        b'{"schema": 1, "article": {"title": "t"}, "embedding": "AAAA", "filters": {}, "releases": "r"}',
-        b'{"schema": 2, "article": {"title": "t"}}\nAAAABBBB',
+        b'{"schema": 1, "article": {"title": "t"}, "embedding": "AACAPw==", "filters": {}, "releases": "r"}',
+        b'{"schema": 2, "article": {"title": "t"}}\n\0\0\x80\x3f',
     ],
 }
 

@@ -33,6 +33,7 @@ from tests.support.kafka import PROJECT, lag, publish, read, read_each
 SAMPLES = PROJECT / "producers" / "samples" / "articles.jsonl"
 PART = 5_000
 VECTOR = np.full(8, 8**-0.5, "<f4").tobytes()
+SHORTER_VECTOR = np.full(4, 0.5, "<f4").tobytes()
 OUR_FAULTS = ("decode_error", "handler_error")
 
 
@@ -49,7 +50,7 @@ def sample_gated() -> list[dict]:
 
 
 def some_vector(draw: random.Random, body: bytes | None) -> bytes | None:
-    damaged = VECTOR[: draw.randrange(len(VECTOR))], draw.randbytes(len(VECTOR)), VECTOR * 2
+    damaged = VECTOR[: draw.randrange(len(VECTOR))], draw.randbytes(len(VECTOR)), SHORTER_VECTOR
     tails = (b"", b"", b"\n" + VECTOR, b"\n" + VECTOR, b"\n" + draw.choice(damaged))
     return body if body is None else body + draw.choice(tails)
 

@@ -105,7 +105,7 @@ def stream(
             rejected = Rejected(article, reason, "at least 0.95" if reason == "commerce" else "", 0.97)
             yield made(topics.REJECTED, article.id, rejected.to_bytes(), at_ms, trace_raw_ts=raw_ts)
             continue
-        gated = Gated(article, np.zeros(4, np.float32))
+        gated = Gated(article, np.full(4, 0.5, np.float32))
         yield made(topics.GATED, article.id, gated.to_bytes(), at_ms - 40)
         verdict = scored(article, rng)
         yield made(topics.SCORED, article.id, verdict.to_bytes(), at_ms, trace_raw_ts=raw_ts)
