@@ -56,7 +56,7 @@ def measure_quality(settings: Settings, data: Path | None, count: int) -> dict[s
         rated = average((x for x in labels if x.filter == name), package.spec.dimension_names).keep(ids)
         places = [ids.index(one) for one in rated.ids]
         truth, at = weighted_scores(package.spec, rated.scores), package.spec.gate.relevant_at
-        ours, theirs = (ranking(found[name][places], truth, at)["spearman"] for found in (served, exact))
+        ours, theirs = (_correlation(name, found[name][places], truth, at) for found in (served, exact))
         rows.append({"filter": name, "articles": len(places), "served": ours, "fp32": theirs, "apart": ours - theirs})
     return {
         "engine": cascade.models.engine,
@@ -64,6 +64,14 @@ def measure_quality(settings: Settings, data: Path | None, count: int) -> dict[s
         "within": all(abs(row["apart"]) <= BOUND for row in rows),
         "filters": rows,
     }
+
+
+def _correlation(name: str, guess: Scores, truth: Scores, relevant_at: float) -> float:
+    if len(truth) < 2 or "spearman" not in (found := ranking(guess, truth, relevant_at)):
+        raise StillhouseError(
+            f"{name}: {len(truth)} labelled articles are ranked, and all alike.", action="Take more: --count."
+        )
+    return found["spearman"]
 
 
 def _held_out(file: Path) -> set[str]:
