@@ -8,6 +8,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python3.14 p
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 INSTALLED := $(VENV)/.installed
+LABELLED ?= ../shared/data
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test lint types unit chaos browser slow fuzz audit bench docs clean
@@ -61,10 +62,14 @@ audit: $(INSTALLED)  ## known vulnerabilities of the locked versions, and a bill
 	$(PIP) install --quiet -c requirements.lock -e ".[dev,audit]"
 	$(BIN)/python -m tests.audit
 
-bench: $(INSTALLED)  ## the benchmarks that the documentation quotes
-	$(BIN)/stillhouse bench engine
+bench: $(INSTALLED)  ## the benchmarks that docs/engines.md quotes, one after the other
+	$(BIN)/stillhouse weights
 	$(BIN)/stillhouse bench overhead
-	$(BIN)/stillhouse bench stream
+	$(BIN)/stillhouse bench engine --count 32 --typical 16 --repeats 2
+	$(BIN)/stillhouse bench stream --count 320 --repeats 2 --check-gates
+	$(BIN)/stillhouse bench batch --count 3600 --typical 24 --no-check-gates
+	@if [ -f $(LABELLED)/lenses_labels.jsonl ]; then set -x; $(BIN)/stillhouse bench quality --count 400 --data $(LABELLED); \
+	else echo "bench quality is left out: no labelled articles in $(LABELLED) (make bench LABELLED=DIR)"; fi
 
 docs: $(INSTALLED)  ## generated pages: JSON Schemas and AsyncAPI in docs/
 	$(BIN)/stillhouse docs
