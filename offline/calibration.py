@@ -130,22 +130,31 @@ def fit_band(weighted: Array, gap: Array, truth: Array) -> ConformalBand | None:
     """Locally weighted split conformal band from predictions that have not seen `truth`.
 
     Difficulty grows with the weighted score and with the disagreement of scorer and probe; the factor is the
-    finite-sample quantile of the normalised residuals, one for both sides.
+    finite-sample quantile of the residuals, each normalised by a difficulty that was fitted without it: a difficulty
+    that has seen the residuals explains them too well, and the band holds too few.
     """
     count = len(truth)
     if count < 20:
         return None
     residual = np.abs(weighted - truth).astype(np.float64)
+
+    def fit_predict(fit: NDArray[np.int64], rest: NDArray[np.int64]) -> Array:
+        sigma, slope = _fit_difficulty(weighted[fit], gap[fit], residual[fit])
+        return np.interp(weighted[rest], sigma.x, sigma.y) + slope * gap[rest]
+
+    rank = min(count, int(np.ceil((count + 1) * COVERAGE)))
+    factor = round(float(np.sort(residual / out_of_fold(count, fit_predict))[rank - 1]), 3)
+    sigma, slope = _fit_difficulty(weighted, gap, residual)
+    return ConformalBand(sigma=sigma, disagreement=round(slope, 3), lower=factor, upper=factor)
+
+
+def _fit_difficulty(weighted: Array, gap: Array, residual: Array) -> tuple[Curve, float]:
+    """The residual expected at a weighted score, and what each point of disagreement adds."""
     floor = max(0.02, 0.15 * float(residual.mean()))
     edges = np.unique(np.quantile(weighted, np.linspace(0, 1, 13)))
     center, level = _binned(weighted, residual, edges)
     sigma = curve_through(center, np.maximum(level, floor))
-    base = np.interp(weighted, sigma.x, sigma.y)
-    slope = _slope(gap, residual - base)
-    difficulty = base + slope * gap
-    rank = min(count, int(np.ceil((count + 1) * COVERAGE)))
-    factor = float(np.sort(residual / difficulty)[rank - 1])
-    return ConformalBand(sigma=sigma, disagreement=round(slope, 3), lower=round(factor, 3), upper=round(factor, 3))
+    return sigma, _slope(gap, residual - np.interp(weighted, sigma.x, sigma.y))
 
 
 def _binned(x: Array, y: Array, edges: Array) -> tuple[Array, Array]:

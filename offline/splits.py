@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Literal
 
 import numpy as np
@@ -43,7 +43,7 @@ def split(
     strata: Mapping[str, str],
     seed: int = 0,
     fixed: Mapping[str, Side] | None = None,
-    untested: Container[str] = (),
+    untested: Set[str] = frozenset(),
 ) -> dict[str, Side]:
     """Side of every article. Within each stratum whole groups are dealt out in the order of their seeded hash.
 
@@ -51,7 +51,7 @@ def split(
         strata: a label to balance by (for example the rarest filter that an article is relevant to).
         fixed: sides that are already settled (what a trunk has learned from must not be tested on); a group with
             such a member follows it.
-        untested: articles that are no test; a group with such a member trains instead.
+        untested: articles that measure nothing; a group with such a member trains.
     """
     members: dict[int, list[str]] = defaultdict(list)
     for name, group in zip(ids, groups, strict=True):
@@ -74,9 +74,7 @@ def split(
             # The middle of the group decides, so that strata of few articles still reach every side on average.
             side = _side((used + len(names) / 2) / total)
             used += len(names)
-            if side == "test" and any(name in untested for name in names):
-                side = "train"
-            sides |= dict.fromkeys(names, side)
+            sides |= dict.fromkeys(names, side if untested.isdisjoint(names) else "train")
     return sides
 
 

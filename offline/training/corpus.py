@@ -17,7 +17,7 @@ EmbedArticles = Callable[[Sequence[Article]], Array]
 
 @dataclass(frozen=True)
 class Source:
-    """One pair of JSONL files. held_out: whether the split may keep some of it for the test."""
+    """One pair of JSONL files. held_out: whether the split may keep some of it to validate and test."""
 
     name: str
     articles: Path
@@ -56,15 +56,17 @@ def load_library(
     fixed: Mapping[str, Side] | None = None,
     seed: int = 0,
 ) -> Library:
-    """Read, embed and split. An article of several sources belongs to the first. `fixed`: sides settled before."""
+    """Read, embed and split. An article belongs to the first source that labels it. `fixed`: sides settled before."""
     articles: dict[str, Article] = {}
     origin: dict[str, str] = {}
     labels: list[Label] = []
     for source in sources:
+        given = read_labels([source.labels])
+        for label in given:
+            origin.setdefault(label.article_id, source.name)
         for name, article in read_articles([source.articles]).items():
-            if name not in articles:
-                articles[name], origin[name] = article, source.name
-        labels += read_labels([source.labels])
+            articles.setdefault(name, article)
+        labels += given
     rated = rate(labels, specs, articles)
     used = {name for filter_labels in rated.values() for name in filter_labels.ids}
     ids = tuple(name for name in articles if name in used)

@@ -53,8 +53,8 @@ class SourceSpec(_Strict):
     labels: str | None = None
     """A file beside the recipe to read the labels from: labels that come with the trunk."""
     held_out: bool = True
-    """Whether some of its articles are kept for the test. Articles chosen where a model is unsure would make it one of
-    the model that chose them."""
+    """Whether some of its articles validate and test. Articles chosen where a model was unsure only train: they would
+    make a test of that model, and curves and bands for other articles than the stream's."""
 
 
 class TrunkRecipe(_Strict):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from core.calibration import Calibration
+from core.calibration import Calibration, ConformalBand
 from core.scoring import weigh
 from core.spec import Gatekeeper
 from offline.calibration import (
@@ -79,22 +79,34 @@ def test_too_few_positives_leave_the_gate_open_and_say_so(rng: np.random.Generat
     assert f"{positives} relevant" in gate.note
 
 
-def test_band_covers_nine_in_ten_of_new_articles_and_is_wider_where_it_is_hard(rng: np.random.Generator) -> None:
-    def draw(count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        weighted = rng.uniform(0, 8, count)
-        gap = np.abs(rng.normal(scale=0.3, size=count))
-        noise = rng.normal(size=count) * (0.05 + 0.1 * weighted + 0.8 * gap)
-        return weighted, gap, weighted + noise
+def draw_residuals(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    weighted = rng.uniform(0, 8, count)
+    gap = np.abs(rng.normal(scale=0.3, size=count))
+    noise = rng.normal(size=count) * (0.05 + 0.1 * weighted + 0.8 * gap)
+    return weighted, gap, weighted + noise
 
-    band = fit_band(*draw(800))
-    assert band is not None
-    weighted, gap, truth = draw(4000)
+
+def covered(band: ConformalBand, weighted: np.ndarray, gap: np.ndarray, truth: np.ndarray) -> tuple[float, np.ndarray]:
+    """Share inside, and every width."""
     limits = np.array([band.interval(float(w), float(g)) for w, g in zip(weighted, gap, strict=True)])
     inside = (np.clip(truth, 0, 10) >= limits[:, 0]) & (np.clip(truth, 0, 10) <= limits[:, 1])
-    assert 0.87 <= inside.mean() <= 0.94
-    width = limits[:, 1] - limits[:, 0]
+    return float(inside.mean()), limits[:, 1] - limits[:, 0]
+
+
+def test_band_covers_nine_in_ten_of_new_articles_and_is_wider_where_it_is_hard(rng: np.random.Generator) -> None:
+    band = fit_band(*draw_residuals(rng, 800))
+    assert band is not None
+    weighted, gap, truth = draw_residuals(rng, 4000)
+    inside, width = covered(band, weighted, gap, truth)
+    assert 0.87 <= inside <= 0.94
     assert width[(weighted > 4) & (weighted < 6)].mean() > 2 * width[weighted < 1].mean()
     assert width[gap > 0.5].mean() > width[gap < 0.1].mean()
+
+
+def test_bands_of_few_articles_cover_nine_in_ten_on_average(rng: np.random.Generator) -> None:
+    bands = [fit_band(*draw_residuals(rng, 40)) for _ in range(100)]
+    shares = [covered(band, *draw_residuals(rng, 300))[0] for band in bands if band is not None]
+    assert 0.892 <= np.mean(shares) <= 0.93, "a difficulty fitted to the residuals that it normalises held 87.7%"
 
 
 def test_band_needs_enough_articles() -> None:
