@@ -51,7 +51,7 @@ def split(
         strata: a label to balance by (for example the rarest filter that an article is relevant to).
         fixed: sides that are already settled (what a trunk has learned from must not be tested on); a group with
             such a member follows it.
-        untested: articles that measure nothing; a group with such a member trains.
+        untested: articles that are no test; a group with such a member trains instead.
     """
     members: dict[int, list[str]] = defaultdict(list)
     for name, group in zip(ids, groups, strict=True):
@@ -74,7 +74,9 @@ def split(
             # The middle of the group decides, so that strata of few articles still reach every side on average.
             side = _side((used + len(names) / 2) / total)
             used += len(names)
-            sides |= dict.fromkeys(names, side if untested.isdisjoint(names) else "train")
+            if side == "test" and not untested.isdisjoint(names):
+                side = "train"
+            sides |= dict.fromkeys(names, side)
     return sides
 
 

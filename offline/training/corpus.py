@@ -17,7 +17,7 @@ EmbedArticles = Callable[[Sequence[Article]], Array]
 
 @dataclass(frozen=True)
 class Source:
-    """One pair of JSONL files. held_out: whether the split may keep some of it to validate and test."""
+    """One pair of JSONL files. held_out: whether the split may keep some of it for the test."""
 
     name: str
     articles: Path
@@ -140,7 +140,7 @@ def recipe_sources(recipe: TrunkRecipe, folder: Path, data: Path) -> list[Source
     return present(
         Source(
             source.name,
-            data / (source.articles or f"{source.name}_articles.jsonl"),
+            data / f"{source.name}_articles.jsonl",
             folder / source.labels if source.labels else data / f"{source.name}_labels.jsonl",
             source.held_out,
         )

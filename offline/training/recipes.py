@@ -48,13 +48,11 @@ class SourceSpec(_Strict):
     name: str
     share: float = Field(default=1.0, gt=0, le=1)
     importance: float = Field(default=1.0, gt=0)
-    articles: str | None = None
-    """Another file of the data folder to read the articles from."""
     labels: str | None = None
     """A file beside the recipe to read the labels from: labels that come with the trunk."""
     held_out: bool = True
-    """Whether some of its articles validate and test. Articles chosen where a model was unsure only train: they would
-    make a test of that model, and curves and bands for other articles than the stream's."""
+    """Whether some of its articles are kept for the test. Articles chosen where a model was unsure would make it one of
+    that model."""
 
 
 class TrunkRecipe(_Strict):

@@ -20,17 +20,11 @@ from tests.support.release import tiny_settings
 
 ARTICLES = 200
 UNSURE = 40
-UNSURE_SOURCE = {
-    "name": "unsure",
-    "articles": "unsure.jsonl",
-    "labels": "unsure_labels.jsonl",
-    "held_out": False,
-}
 RECIPE = {
     "name": "tiny",
     "version": "v2",
     "filters": ["demo/v1", "other/v1", "commerce/v2"],
-    "sources": [{"name": "feed"}, UNSURE_SOURCE],
+    "sources": [{"name": "feed"}, {"name": "unsure", "labels": "unsure_labels.jsonl", "held_out": False}],
     "training": {
         "steps": 6,
         "rank": 2,
@@ -69,7 +63,6 @@ def settings(tmp_path, monkeypatch):
     names = {name: dimensions(filters, name) for name in ("demo/v1", "other/v1")}
     write_labelled(tmp_path / "data", "feed", range(ARTICLES), names)
     write_labelled(tmp_path / "data", "unsure", range(ARTICLES, ARTICLES + UNSURE), names)
-    (tmp_path / "data" / "unsure_articles.jsonl").rename(tmp_path / "data" / "unsure.jsonl")
     (tmp_path / "data" / "unsure_labels.jsonl").rename(filters / "trunks" / "tiny" / "v2" / "unsure_labels.jsonl")
     return settings
 
@@ -130,7 +123,7 @@ def test_one_command_trains_the_trunk_and_every_filter_on_it_and_goes_on_after_a
     assert {"recipe.yaml", "unsure_labels.jsonl"} <= set(load_manifest(trunk)[0].files), "what it was trained from"
     sides = json.loads((trunk / "split.json").read_text())
     assert {sides[str(number)] for number in range(ARTICLES)} == {"train", "val", "test"}
-    assert {sides[str(number)] for number in range(ARTICLES, ARTICLES + UNSURE)} == {"train"}
+    assert {sides[str(number)] for number in range(ARTICLES, ARTICLES + UNSURE)} == {"train", "val"}
     cascade = load_cascade(settings)
     assert "trunks/tiny" in cascade.releases.versions
     assert cascade.models.commerce.doubted_at is not None

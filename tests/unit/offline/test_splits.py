@@ -61,11 +61,12 @@ def test_settled_sides_are_kept_and_their_duplicates_follow(vectors: np.ndarray)
     assert sides["a300"] == "val", "what was settled stays as it was"
 
 
-def test_untested_articles_train_and_the_rest_is_dealt_as_before(vectors: np.ndarray) -> None:
+def test_untested_articles_train_instead_and_the_rest_is_dealt_as_before(vectors: np.ndarray) -> None:
     both = np.concatenate([vectors, vectors[:1]])
     strata = {f"a{i}": "sure" if i < 150 else "unsure" for i in range(300)} | {"a300": "sure"}
     untested = {f"a{i}" for i in range(150, 300)}
     groups = near_duplicate_groups(both)
     before, after = split(names(301), groups, strata), split(names(301), groups, strata, untested=untested)
-    assert {before[name] for name in untested} == {"train", "val", "test"}
-    assert after == before | dict.fromkeys(untested, "train")
+    moved = {name for name in untested if before[name] == "test"}
+    assert len(moved) == pytest.approx(15, abs=1)
+    assert after == before | dict.fromkeys(moved, "train")
