@@ -127,17 +127,17 @@ def _oracles(labels: Sequence[Label], specs: Sequence[FilterSpec]) -> frozenset[
     return frozenset(label.oracle for label in labels if label.filter in names)
 
 
-def sources_in(data: Path, names: Sequence[str] = ()) -> list[Source]:
-    """Pairs of X_articles.jsonl and X_labels.jsonl in a folder; all of them, or those named."""
-    wanted = list(names) or sorted(path.name.removesuffix("_labels.jsonl") for path in data.glob("*_labels.jsonl"))
-    if not wanted:
+def sources_in(data: Path) -> list[Source]:
+    """All pairs of X_articles.jsonl and X_labels.jsonl in a folder."""
+    names = sorted(path.name.removesuffix("_labels.jsonl") for path in data.glob("*_labels.jsonl"))
+    if not names:
         raise DatasetError(f"{data}: holds no *_labels.jsonl.", action="Name the file with --labels FILE.")
-    return present(Source(name, data / f"{name}_articles.jsonl", data / f"{name}_labels.jsonl") for name in wanted)
+    return _present(Source(name, data / f"{name}_articles.jsonl", data / f"{name}_labels.jsonl") for name in names)
 
 
 def recipe_sources(recipe: TrunkRecipe, folder: Path, data: Path) -> list[Source]:
     """The pairs of files that a recipe names. folder: of the recipe, with the labels that come with it."""
-    return present(
+    return _present(
         Source(
             source.name,
             data / f"{source.name}_articles.jsonl",
@@ -148,7 +148,7 @@ def recipe_sources(recipe: TrunkRecipe, folder: Path, data: Path) -> list[Source
     )
 
 
-def present(sources: Iterable[Source]) -> list[Source]:
+def _present(sources: Iterable[Source]) -> list[Source]:
     """The sources, if all their files are there."""
     found = list(sources)
     for source in found:

@@ -16,7 +16,7 @@ from offline.training.joint import Paths, train
 from offline.training.joint_model import validate
 from offline.training.packages import Draft, Origin, TrunkParts, write_trunk
 from offline.training.pipeline import Order, train_filter
-from offline.training.recipes import TrunkRecipe, load_recipe
+from offline.training.recipes import load_recipe
 from offline.training.settled import importance_of
 from offline.training.trunk import Progress, TrunkTrainer
 from offline.training.workshop import Workshop
@@ -26,9 +26,10 @@ def train_set(
     trunk: Path, data: Path, filters: Path, workshop: Workshop, report: Callable[[Progress], None]
 ) -> dict[str, dict[str, Any]]:
     """A trunk and every filter of its recipe, written into `filters` as one set."""
-    trainer, recipe, library = run_trunk(trunk / "recipe.yaml", data, trunk.parents[2], workshop, report)
+    recipe = load_recipe(trunk / "recipe.yaml")
+    trainer, library = run_trunk(trunk, data, workshop, report)
     target = filters / "trunks" / recipe.name / recipe.version
-    write_trained_trunk(trainer, (trunk, recipe), library, workshop, target)
+    write_trained_trunk(trainer, trunk, library, workshop, target)
     sources = tuple(recipe_sources(recipe, trunk, data))
     reports: dict[str, dict[str, Any]] = {}
     for name in recipe.filters:
@@ -43,25 +44,23 @@ def train_set(
 
 
 def run_trunk(
-    recipe_path: Path, data: Path, filters: Path, workshop: Workshop, report: Callable[[Progress], None]
-) -> tuple[TrunkTrainer, TrunkRecipe, Library]:
-    """Train the trunk of a recipe, or continue its last run."""
-    recipe = load_recipe(recipe_path)
-    specs = [load_spec(filters / name / "config.yaml") for name in recipe.filters]
-    library = load_library(recipe_sources(recipe, recipe_path.parent, data), specs, workshop.embed)
+    trunk: Path, data: Path, workshop: Workshop, report: Callable[[Progress], None]
+) -> tuple[TrunkTrainer, Library]:
+    """Train the trunk of a folder with a recipe, or continue its last run."""
+    recipe = load_recipe(trunk / "recipe.yaml")
+    specs = [load_spec(trunk.parents[2] / name / "config.yaml") for name in recipe.filters]
+    library = load_library(recipe_sources(recipe, trunk, data), specs, workshop.embed)
     paths = Paths(workshop.base.path, workshop.cache / f"run-{recipe.name}-{recipe.version}")
-    return train(library, recipe, paths, report), recipe, library
+    return train(library, recipe, paths, report), library
 
 
-def write_trained_trunk(
-    trainer: TrunkTrainer, draft: tuple[Path, TrunkRecipe], library: Library, workshop: Workshop, target: Path
-) -> str:
-    """The trunk's package from the averaged weights of a run. draft: the recipe, and the folder that it lies in."""
-    folder, recipe = draft
+def write_trained_trunk(trainer: TrunkTrainer, trunk: Path, library: Library, workshop: Workshop, target: Path) -> str:
+    """The package from the averaged weights of a run, with the recipe and the labels that lie in the folder `trunk`."""
+    recipe = load_recipe(trunk / "recipe.yaml")
     settings = recipe.training
     trainer.use_average()
     parts = TrunkParts(
-        given=[folder / "recipe.yaml", *(folder / source.labels for source in recipe.sources if source.labels)],
+        given=[trunk / "recipe.yaml", *(trunk / source.labels for source in recipe.sources if source.labels)],
         heads=trainer_heads(trainer),
         sides=dict(library.sides),
         metrics={"step": trainer.step, "validation": validate(trainer.model, trainer.corpus)},
